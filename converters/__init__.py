@@ -1,0 +1,1 @@
+"""Scanner files as DICOM: a library of its own, without server and database."""

@@ -1,0 +1,51 @@
+"""The fingerprint of a slide: deterministic, and without reading gigabytes.
+
+It covers the size of the file, every tag of every page (tables of offsets, JPEG tables and
+descriptions among them), all bytes of label, overview and thumbnail, and bytes of tiles
+sampled over every level. A copy with a blanked label is another slide.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from tifffile import TiffPage
+
+_SAMPLED_TILES = 32
+"""Tiles of each level whose bytes are covered, evenly spread, the first and the last included."""
+
+_LONGEST_SAMPLE = 1 << 20
+"""Bytes of each sampled tile that are covered."""
+
+
+def tiff_fingerprint(
+    size: int, pages: Iterable[TiffPage], read: Callable[[int, int], bytes]
+) -> str:
+    """Return the hexadecimal fingerprint of a TIFF.
+
+    Parameters
+    ----------
+    size
+        Of the file in bytes.
+    pages
+        All pages, in their order.
+    read
+        Returns the bytes of the file at ``(offset, length)``.
+    """
+    digest = hashlib.sha256(b"slidegate fingerprint 1\x00" + size.to_bytes(8))
+    for page in pages:
+        for tag in page.tags:
+            digest.update(f"{tag.code} {int(tag.dtype)} {tag.count};".encode())
+            digest.update(read(tag.valueoffset, tag.valuebytecount))
+        for index in _sampled(len(page.dataoffsets), whole=not page.is_tiled):
+            length = min(page.databytecounts[index], _LONGEST_SAMPLE if page.is_tiled else size)
+            digest.update(read(page.dataoffsets[index], length))
+    return digest.hexdigest()
+
+
+def _sampled(count: int, *, whole: bool) -> list[int]:
+    if whole or count <= _SAMPLED_TILES:
+        return list(range(count))
+    return sorted(set(np.linspace(0, count - 1, _SAMPLED_TILES).astype(int).tolist()))

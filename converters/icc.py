@@ -1,0 +1,63 @@
+"""The sRGB profile for slides whose scanner gives none.
+
+It is computed here, because its bytes enter headers and must be the same on every machine
+and with every version of an imaging library.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+_D50 = (0.96420, 1.0, 0.82491)
+_PRIMARIES = {
+    # Columns of the sRGB matrix (IEC 61966-2-1), adapted to D50 by the Bradford transform.
+    b"rXYZ": (0.43607, 0.22249, 0.01392),
+    b"gXYZ": (0.38515, 0.71687, 0.09708),
+    b"bXYZ": (0.14307, 0.06061, 0.71410),
+}
+_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+"""Gamma and the coefficients a to d of the sRGB transfer function (ICC.1 parametric type 3)."""
+
+
+@cache
+def srgb_profile() -> bytes:
+    """Return a display profile for sRGB (ICC.1:2010, version 4.3): matrix and parametric curve."""
+    tags = {
+        b"desc": _text("sRGB IEC61966-2-1"),
+        b"cprt": _text("No copyright, use freely"),
+        b"wtpt": _xyz(_D50),
+        **{name: _xyz(value) for name, value in _PRIMARIES.items()},
+    }
+    curve = b"para" + bytes(4) + b"\x00\x03\x00\x00" + b"".join(map(_fixed, _CURVE))
+    table, body = b"", b""
+    start = 128 + 4 + 12 * (len(tags) + 3)
+    for name, data in tags.items():
+        table += name + (start + len(body)).to_bytes(4) + len(data).to_bytes(4)
+        body += data + bytes(-len(data) % 4)
+    for name in (b"rTRC", b"gTRC", b"bTRC"):
+        table += name + (start + len(body)).to_bytes(4) + len(curve).to_bytes(4)
+    body += curve + bytes(-len(curve) % 4)
+    size = start + len(body)
+    return _header(size) + (len(tags) + 3).to_bytes(4) + table + body
+
+
+def _header(size: int) -> bytes:
+    created = b"".join(part.to_bytes(2) for part in (2000, 1, 1, 0, 0, 0))
+    head = size.to_bytes(4) + bytes(4) + b"\x04\x30\x00\x00" + b"mntrRGB XYZ " + created + b"acsp"
+    head = head.ljust(68, b"\x00") + b"".join(map(_fixed, _D50))
+    return head.ljust(128, b"\x00")
+
+
+def _fixed(value: float) -> bytes:
+    """Return a number as s15Fixed16."""
+    return round(value * 65536).to_bytes(4, signed=True)
+
+
+def _xyz(value: tuple[float, float, float]) -> bytes:
+    return b"XYZ " + bytes(4) + b"".join(map(_fixed, value))
+
+
+def _text(text: str) -> bytes:
+    encoded = text.encode("utf-16-be")
+    record = b"enUS" + len(encoded).to_bytes(4) + (28).to_bytes(4)
+    return b"mluc" + bytes(4) + (1).to_bytes(4) + (12).to_bytes(4) + record + encoded

@@ -1,0 +1,158 @@
+"""What a scanner's file is to the converters, and the one table of formats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import import_module
+from pathlib import Path
+from typing import cast
+
+from gateway.core.errors import SlideUnreadable
+from gateway.core.frames import FrameTable, TileGrid
+from gateway.core.instances import Flavour
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SlideImage:
+    """One image of a slide: a level of the pyramid, thumbnail, label or overview.
+
+    Parameters
+    ----------
+    flavour
+        What it shows.
+    grid
+        Total pixel matrix and tiles; an image that is no pyramid level is one tile.
+    frames
+        What bytes make each frame, tile rows from the top, tiles from the left.
+    built
+        The frame itself if the file does not hold it in one piece, and ``frames`` point into
+        it; None if they point into the file.
+    photometric_interpretation
+        Of the stored components (PS3.3 C.8.12.4.1.5).
+    transfer_syntax
+        UID of the syntax of the frames.
+    lossy
+        Whether the pixels were ever compressed with loss.
+    """
+
+    flavour: Flavour
+    grid: TileGrid
+    frames: FrameTable
+    built: bytes | None
+    photometric_interpretation: str
+    transfer_syntax: str
+    lossy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SlideFacts:
+    """What a scanner's file states of itself. What it does not state is None.
+
+    Parameters
+    ----------
+    spacing_um
+        Distance of pixel centres at the base level in micrometres, the same in both directions.
+    objective_power
+        Nominal magnification of the objective.
+    acquired
+        When the slide was scanned, local time of the scanner, or with its offset.
+    manufacturer, model, serial_number, software
+        The scanner.
+    barcode
+        What the scanner read from the label.
+    """
+
+    spacing_um: float | None
+    objective_power: float | None
+    acquired: datetime | None
+    manufacturer: str
+    model: str | None
+    serial_number: str | None
+    software: str | None
+    barcode: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScannedSlide:
+    """A scanner's file, read without its pixels.
+
+    Parameters
+    ----------
+    fingerprint
+        Hexadecimal digest, see :mod:`converters.fingerprint`.
+    facts
+        What the file states of itself.
+    icc_profile
+        Colour profile of the optical path, or None.
+    images
+        Pyramid levels from the largest, then what else there is.
+    """
+
+    fingerprint: str
+    facts: SlideFacts
+    icc_profile: bytes | None
+    images: tuple[SlideImage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SlideFormat:
+    """One row of the table of formats.
+
+    Parameters
+    ----------
+    name
+        For people.
+    suffixes
+        Endings of file names, lower case; for messages and folders, never to detect a format.
+    module
+        Where its functions are; imported when a file needs it.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    module: str
+
+    def detects(self, path: Path) -> bool:
+        """Whether the file is of this format; reads its first bytes only."""
+        return bool(self._function("detects")(path))
+
+    def read(self, path: Path) -> ScannedSlide:
+        """Read the headers of a file of this format."""
+        return cast(ScannedSlide, self._function("read")(path))
+
+    def fingerprint(self, path: Path) -> str:
+        """Take the fingerprint of a file of this format."""
+        return str(self._function("fingerprint")(path))
+
+    def _function(self, name: str) -> Callable[[Path], object]:
+        function: Callable[[Path], object] = getattr(import_module(self.module), name)
+        return function
+
+
+FORMATS = (SlideFormat("Aperio SVS", (".svs",), "converters.svs"),)
+
+
+def format_of(path: Path) -> SlideFormat:
+    """Find the format of a scanner's file by its content.
+
+    Raises
+    ------
+    SlideUnreadable
+        If the file cannot be opened, or no format takes it.
+    """
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except IsADirectoryError as error:
+        raise SlideUnreadable(f"{path} is a folder; name the slide in it.") from error
+    except OSError as error:
+        raise SlideUnreadable(f"{path} cannot be read: {error.strerror}.") from error
+    if empty:
+        raise SlideUnreadable(f"{path} is empty.")
+    for slide_format in FORMATS:
+        if slide_format.detects(path):
+            return slide_format
+    names = ", ".join(f"{row.name} ({' '.join(row.suffixes)})" for row in FORMATS)
+    raise SlideUnreadable(f"{path} is no slide of a known format. Known are: {names}.")

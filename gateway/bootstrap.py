@@ -1,0 +1,116 @@
+"""The only place that knows which adapter is behind which port."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from converters.library import ScannerFiles
+from gateway.core.ports import Index
+from gateway.index.work import open_index
+from gateway.services.ingest import Ingest
+from gateway.services.links import Links
+from gateway.services.query import Search
+from gateway.services.retrieve import Retrieve
+from gateway.settings import Address, Settings
+from gateway.store.files import FileStore
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+_WORKERS = 2
+_BLOCKING_THREADS = 8
+_NEVER_S = 100 * 365 * 86400.0
+_LOG = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "plain",
+            "stream": "ext://sys.stderr",
+        }
+    },
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {"_granian": {"propagate": True, "level": "ERROR"}, "granian.access": {"propagate": True}},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """All use cases over one data folder."""
+
+    index: Index
+    store: FileStore
+    links: Links
+    ingest: Ingest
+    retrieve: Retrieve
+    search: Search
+
+
+def open_services(settings: Settings) -> Services:
+    """Open index and store; both are made if they are not there."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    index = open_index(settings.index_url)
+    store = FileStore(settings.data / "blobs")
+    library = ScannerFiles()
+    links = Links(index, store, library)
+    delay_s = settings.materialise_after_s
+    ingest = Ingest(
+        index, store, library, links, time.time, _NEVER_S if delay_s is None else delay_s
+    )
+    retrieve = Retrieve(index, store, links)
+    return Services(index, store, links, ingest, retrieve, Search(index, retrieve))
+
+
+def load_application(settings: Settings, public_url: str, _target: str = "") -> WSGIApplication:
+    """Return the HTTP application; each server process calls this for itself."""
+    from gateway.dicomweb.app import http_application
+    from gateway.web.pages import blueprint
+
+    services = open_services(settings)
+    return http_application(
+        services.retrieve, services.search, services.index.epoch, public_url, [blueprint()]
+    )
+
+
+def serve(settings: Settings, address: Address) -> None:
+    """Serve until SIGINT or SIGTERM; prints one line when requests are answered.
+
+    Requests are answered by processes of their own; one more, at idle priority, materialises
+    slides that are due.
+    """
+    from granian import Granian
+    from granian.constants import Interfaces
+    from granian.log import LogLevels
+
+    from gateway.jobs.local import Announcer, Companion
+
+    Path(settings.data).mkdir(parents=True, exist_ok=True)
+    FileStore(settings.data / "blobs").sweep()
+    open_index(settings.index_url).close()  # migrated once, before there are several of us
+    server = Granian(
+        "slidegate",
+        address=address.ip,
+        port=address.port,
+        interface=Interfaces.WSGI,
+        workers=_WORKERS,
+        blocking_threads=_BLOCKING_THREADS,
+        respawn_failed_workers=True,
+        log_level=LogLevels.warning,
+        log_dictconfig=_LOG,
+        websockets=False,
+    )
+    server.on_startup(Announcer(address.url).start)
+    if settings.materialise_after_s is not None:
+        command = [sys.executable, "-m", "gateway.cli", "worker", "--data", str(settings.data)]
+        command += ["--database", settings.database] if settings.database else []
+        companion = Companion(command)
+        server.on_startup(companion.start)
+        server.on_shutdown(companion.stop)
+    server.serve(target_loader=partial(load_application, settings, address.url))

@@ -1,0 +1,175 @@
+"""Studies, series, instances and slides: what they are called and where their bytes lie."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.core.errors import InvalidUid
+
+VL_WHOLE_SLIDE_MICROSCOPY = "1.2.840.10008.5.1.4.1.1.77.1.6"
+EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
+
+_UID = re.compile(r"[0-9.]{1,64}\Z")
+
+
+def checked_uid(text: str) -> str:
+    """Return the text if it is a UID (PS3.5 9.1; leading zeros are tolerated).
+
+    Raises
+    ------
+    InvalidUid
+        If it is not 1 to 64 digits and dots.
+    """
+    if not _UID.match(text):
+        raise InvalidUid("A UID is 1 to 64 digits and dots.")
+    return text
+
+
+def derive_uid(*parts: str | int) -> str:
+    """Return the same UID for the same parts, everywhere and always.
+
+    A UUID (version 8, RFC 9562) under ``2.25`` (PS3.5 B.2) out of SHA-256: no root to register.
+    """
+    digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).digest()
+    version, variant = 8 << 76, 2 << 62
+    bits = int.from_bytes(digest[:16]) & ~(0xF << 76 | 0x3 << 62)
+    return f"2.25.{bits | version | variant}"
+
+
+class Flavour(StrEnum):
+    """Image Type, value 3, of whole slide microscopy images (PS3.3 C.8.12.4.1.1)."""
+
+    VOLUME = "VOLUME"
+    THUMBNAIL = "THUMBNAIL"
+    LABEL = "LABEL"
+    OVERVIEW = "OVERVIEW"
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceKey:
+    """The UIDs that name an instance."""
+
+    study: str
+    series: str
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What the file system says of a file: whether it may have changed, without reading it.
+
+    Parameters
+    ----------
+    size
+        In bytes.
+    mtime_ns, ctime_ns
+        Time of the last change of content and of the inode, in ns; the second cannot be set back.
+    inode
+        Number of the file in its file system.
+    """
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Signature:
+        """Take the signature from what ``stat`` returned."""
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+    def __str__(self) -> str:
+        return f"{self.size}:{self.mtime_ns}:{self.ctime_ns}:{self.inode}"
+
+    @classmethod
+    def parse(cls, text: str) -> Signature:
+        """Read what ``str`` wrote."""
+        return cls(*map(int, text.split(":")))
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedFile:
+    """A scanner's file that frames are read from: a blob that we do not own.
+
+    Parameters
+    ----------
+    path
+        Absolute path.
+    fingerprint
+        Hexadecimal digest that tells this slide from every other (see ARCHITECTURE, section 5).
+    signature
+        State of the file in which the fingerprint was last found true.
+    """
+
+    path: str
+    fingerprint: str
+    signature: Signature
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """All that serving an instance needs to know.
+
+    Parameters
+    ----------
+    key
+        Its UIDs.
+    transfer_syntax
+        UID of the syntax that its frames are stored in.
+    number_of_frames
+        As in its header.
+    header
+        Name of the blob that holds its Part 10 header: all that stands before the pixel data.
+    frame_table
+        Name of the blob that holds its frame table.
+    frames
+        Where the frames lie: the name of a blob of ours, or a linked file.
+    """
+
+    key: InstanceKey
+    transfer_syntax: str
+    number_of_frames: int
+    header: str
+    frame_table: str
+    frames: str | LinkedFile
+
+
+class SlideState(StrEnum):
+    """How far a slide has come."""
+
+    LINKED = "linked"
+    MATERIALISED = "materialised"
+
+
+@dataclass(frozen=True, slots=True)
+class Slide:
+    """A scanner file that was added.
+
+    Parameters
+    ----------
+    study, series
+        UIDs of what it became.
+    file
+        The scanner file.
+    identity
+        Digest of the fingerprint and of what the operator stated; all UIDs derive from it.
+    state
+        ``LINKED`` until all instances are blobs of ours.
+    instances
+        Number of its instances.
+    sha256
+        Hexadecimal digest of the whole file; None until it was read whole.
+    """
+
+    study: str
+    series: str
+    file: LinkedFile
+    identity: str
+    state: SlideState
+    instances: int
+    sha256: str | None

@@ -1,0 +1,252 @@
+"""What the use cases need from outside: protocols that adapters fulfil."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+from gateway.core.frames import FrameTable
+from gateway.core.instances import (
+    Instance,
+    InstanceKey,
+    LinkedFile,
+    Signature,
+    Slide,
+)
+from gateway.core.queries import Query
+
+Buffer = bytes | bytearray | memoryview
+Attributes = Mapping[str, str]
+"""Keyword of a data element -> its value as text; several values are joined by a backslash."""
+
+Match = Mapping[str, str | int | None]
+"""One match of a search: keyword -> value; counts are int, what is not known is None."""
+
+
+class Blob(Protocol):
+    """An open blob, to be read at any place; a context manager that closes it."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return exactly that range.
+
+        Raises
+        ------
+        SourceChanged
+            If it is a linked file that is no longer in the state in which it was opened.
+        Unavailable
+            If the blob is shorter than the range, or the disk fails.
+        """
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+class BlobStore(Protocol):
+    """Immutable byte strings under names, durable before they are visible."""
+
+    def put(self, name: str, chunks: Iterable[Sequence[Buffer]]) -> None:
+        """Write a blob: durable when this returns, absent or as before if it raises.
+
+        Raises
+        ------
+        OutOfResources
+            If the disk is full; nothing remains of the attempt.
+        """
+        ...
+
+    def get(self, name: str) -> bytes:
+        """Return a whole blob.
+
+        Raises
+        ------
+        NotFound
+            If there is none of that name.
+        """
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove a blob; one that is not there is no error."""
+        ...
+
+    def open(self, frames: str | LinkedFile) -> Blob:
+        """Open a blob of ours by its name, or somebody else's file where it lies.
+
+        Raises
+        ------
+        NotFound
+            If there is no blob of that name.
+        SourceMissing
+            If the linked file is not there or cannot be read.
+        SourceChanged
+            If the linked file is not in the state of its signature.
+        """
+        ...
+
+    def signature(self, path: str) -> Signature:
+        """Return the state of somebody else's file now.
+
+        Raises
+        ------
+        SourceMissing
+            If it is not there.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlannedInstance:
+    """An instance that a slide becomes.
+
+    Parameters
+    ----------
+    key
+        Its UIDs.
+    transfer_syntax
+        UID of the syntax of its frames.
+    header
+        Part 10 header: all bytes before the pixel data.
+    attributes
+        What the index keeps of the header.
+    frames
+        What bytes of the scanner's file (or of ``built``) make each frame.
+    built
+        The frame itself where the scanner's file does not hold it in one piece; else None.
+    """
+
+    key: InstanceKey
+    transfer_syntax: str
+    header: bytes
+    attributes: Attributes
+    frames: FrameTable
+    built: bytes | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SlidePlan:
+    """A scanner file as instances: what adding it will commit."""
+
+    file: LinkedFile
+    identity: str
+    study: str
+    series: str
+    instances: tuple[PlannedInstance, ...]
+
+
+class SlideLibrary(Protocol):
+    """What the use cases need to know of scanner files."""
+
+    def plan(self, path: str, stated_spacing_um: float | None) -> SlidePlan:
+        """Read the headers of a scanner file and say what instances it becomes.
+
+        Parameters
+        ----------
+        path
+            Absolute path.
+        stated_spacing_um
+            Pixel spacing of the base level in micrometres as the operator states it, or None.
+
+        Raises
+        ------
+        SlideUnreadable
+            If the file is damaged or of an unknown kind; the message says what to do.
+        SpacingUnknown
+            If neither file nor operator states the pixel spacing.
+        """
+        ...
+
+    def fingerprint(self, path: str) -> str:
+        """Take the fingerprint of a scanner file again.
+
+        Raises
+        ------
+        SlideUnreadable
+            If the file is damaged or of an unknown kind.
+        """
+        ...
+
+
+class Index(Protocol):
+    """The rows behind the doors. Each writing method is one transaction."""
+
+    def epoch(self) -> int:
+        """Return a number that differs whenever what was read before may have changed."""
+        ...
+
+    def instance(self, key: InstanceKey) -> Instance:
+        """Return one instance.
+
+        Raises
+        ------
+        NotFound
+            If it is not there under these three UIDs.
+        """
+        ...
+
+    def instances(
+        self, study: str, series: str | None = None, instance: str | None = None
+    ) -> list[Instance]:
+        """Return the instances of a study, series or instance in a stable order.
+
+        Raises
+        ------
+        NotFound
+            If there is none.
+        """
+        ...
+
+    def search(self, query: Query) -> list[Match]:
+        """Return the matches in a total and stable order.
+
+        A match has the attributes of its level and of the levels above, and the counts
+        and modalities of its level. See :data:`gateway.dicom.attributes.INDEXED`.
+
+        Raises
+        ------
+        InvalidQuery
+            If a key is not one of the indexed attributes.
+        """
+        ...
+
+    def add_slide(self, plan: SlidePlan, instances: Sequence[Instance], due: float) -> None:
+        """Commit a slide and all its instances; visible at once and together.
+
+        Parameters
+        ----------
+        instances
+            One for each instance of the plan, in its order.
+        due
+            Seconds since the epoch from when the slide may be materialised.
+
+        Raises
+        ------
+        Conflict
+            If a slide of this identity is there already.
+        """
+        ...
+
+    def slide(self, fingerprint: str) -> Slide | None:
+        """Return the slide of a fingerprint, or None."""
+        ...
+
+    def slides(self, studies: Sequence[str] = ()) -> list[Slide]:
+        """Return all slides, or those of some studies, in the order they were added."""
+        ...
+
+    def relink(self, file: LinkedFile) -> None:
+        """Record where the slide of a fingerprint lies now, and in which state."""
+        ...
+
+    def materialised(self, fingerprint: str, sha256: str, instances: Sequence[Instance]) -> None:
+        """Swap the frames under all instances of a slide, and record its full digest."""
+        ...
+
+    def due_slides(self, now: float) -> list[Slide]:
+        """Return the linked slides whose time to be materialised has come, oldest first."""
+        ...
+
+    def postpone(self, fingerprint: str, due: float) -> None:
+        """Say when a slide may be materialised next, after an attempt that failed."""
+        ...

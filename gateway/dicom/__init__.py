@@ -1,0 +1,1 @@
+"""Datasets to domain objects and back: pydicom lives here."""

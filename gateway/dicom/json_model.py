@@ -1,0 +1,168 @@
+"""The DICOM JSON Model (PS3.18 F): every attribute with its VR, and nothing lost.
+
+Binary values are inline up to a size and bulk data URIs above it; a URI carries the path of
+the element through the sequences, so that each has its own.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.valuerep import PersonName
+
+from gateway.core.ports import Match
+from gateway.dicom.attributes import vr_of
+
+Json = dict[str, object]
+
+_BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
+_NUMBERS = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
+_STEP = re.compile(r"[0-9A-Fa-f]{8}\Z")
+_PIXEL_DATA = {0x7FE00001, 0x7FE00002, 0x7FE00008, 0x7FE00009, 0x7FE00010}
+
+
+def dataset_json(
+    dataset: Dataset, bulk_data_uri: Callable[[str], str], *, inline_limit: int, path: str = ""
+) -> Json:
+    """Return a data set in the DICOM JSON Model; pixel data and group 2 are left out.
+
+    Parameters
+    ----------
+    bulk_data_uri
+        Makes the absolute URI of a binary element from its path, such as
+        ``00480105/0/00282000``: tags, and item numbers from 0.
+    inline_limit
+        Bytes up to which binary values are inline.
+    path
+        Where the data set itself lies; empty for the whole instance.
+    """
+    result: Json = {}
+    for element in dataset:
+        if element.tag in _PIXEL_DATA or element.tag.group == 2:
+            continue
+        place = f"{path}{element.tag:08X}"
+        result[f"{element.tag:08X}"] = _element_json(element, place, bulk_data_uri, inline_limit)
+    return result
+
+
+def _element_json(
+    element: DataElement, place: str, bulk_data_uri: Callable[[str], str], inline_limit: int
+) -> Json:
+    vr = str(element.VR)
+    if vr == "SQ":
+        items = [
+            dataset_json(item, bulk_data_uri, inline_limit=inline_limit, path=f"{place}/{number}/")
+            for number, item in enumerate(element.value)
+        ]
+        return {"vr": vr, "Value": items} if items else {"vr": vr}
+    if vr in _BINARY:
+        data = _bytes_of(element)
+        if not data:
+            return {"vr": vr}
+        if len(data) <= inline_limit:
+            return {"vr": vr, "InlineBinary": b64encode(data).decode("ascii")}
+        return {"vr": vr, "BulkDataURI": bulk_data_uri(place)}
+    return _valued(vr, _values(element))
+
+
+def match_json(match: Match) -> Json:
+    """Return what the index knows of a match in the DICOM JSON Model."""
+    result: Json = {}
+    for keyword, value in match.items():
+        tag, vr = tag_for_keyword(keyword), vr_of(keyword)
+        values = [] if value in (None, "") else str(value).split("\\")
+        result[f"{tag:08X}"] = _valued(vr, list(values))
+    return dict(sorted(result.items()))
+
+
+def text_json(tag: str, vr: str, text: str) -> Mapping[str, Json]:
+    """Return one attribute of one textual value."""
+    return {tag: {"vr": vr, "Value": [text]}}
+
+
+def element_at(dataset: Dataset, path: str) -> bytes | None:
+    """Return the value of the binary element at a path, or None if there is none.
+
+    Parameters
+    ----------
+    path
+        As given to ``bulk_data_uri`` of :func:`dataset_json`.
+    """
+    *outer, last = path.split("/")
+    for tag, number in zip(outer[::2], outer[1::2], strict=False):
+        items = _element(dataset, tag)
+        if items is None or items.VR != "SQ" or not number.isdecimal():
+            return None
+        if len(number) > 9 or int(number) >= len(items.value):
+            return None
+        dataset = items.value[int(number)]
+    element = _element(dataset, last)
+    if len(outer) % 2 or element is None or element.VR not in _BINARY:
+        return None
+    return _bytes_of(element)
+
+
+def _element(dataset: Dataset, tag: str) -> DataElement | None:
+    if not _STEP.match(tag) or int(tag, 16) not in dataset:
+        return None
+    return dataset[int(tag, 16)]
+
+
+def _bytes_of(element: DataElement) -> bytes:
+    return element.value if isinstance(element.value, bytes) else b""
+
+
+def _values(element: DataElement) -> list[object]:
+    if element.is_empty:
+        return []
+    value = element.value
+    return list(value) if isinstance(value, MultiValue | list | tuple) else [value]
+
+
+def _valued(vr: str, values: list[object]) -> Json:
+    converted = [_value(vr, value) for value in values]
+    if all(value is None for value in converted):
+        return {"vr": vr}
+    return {"vr": vr, "Value": converted}
+
+
+def _value(vr: str, value: object) -> object:
+    """Return one value, or None where JSON has no word for it (empty, NaN, infinite)."""
+    if value is None or value == "":
+        return None
+    if vr == "PN":
+        return _person_name(value)
+    if vr == "AT":
+        return f"{value:08X}" if isinstance(value, int) else str(value)
+    if vr in _NUMBERS:
+        return _number(str(value))
+    return str(value)
+
+
+def _person_name(value: object) -> Json | None:
+    name = value if isinstance(value, PersonName) else PersonName(str(value))
+    groups = {
+        "Alphabetic": name.alphabetic,
+        "Ideographic": name.ideographic,
+        "Phonetic": name.phonetic,
+    }
+    return {group: text for group, text in groups.items() if text} or None
+
+
+def _number(text: str) -> int | float | None:
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

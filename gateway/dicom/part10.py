@@ -1,0 +1,150 @@
+"""Part 10 streams (PS3.10 7) out of a header and frames: the one writer.
+
+Conversion, retrieval of linked instances and materialising all write through :class:`Part10`,
+so their bytes are the same. Pixels are never decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from io import BytesIO
+
+import numpy as np
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filereader import dcmread
+from pydicom.filewriter import dcmwrite
+from pydicom.uid import UID
+
+from gateway.core.frames import FrameTable, Int64s
+from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, derive_uid
+from gateway.core.ports import Buffer
+
+IMPLEMENTATION_CLASS_UID = derive_uid("slidegate", "implementation class")
+IMPLEMENTATION_VERSION_NAME = "SLIDEGATE_1"
+"""Both are constant over releases: equal input gives equal bytes."""
+
+_WINDOW = 4 << 20
+_PIXEL_DATA = b"\xe0\x7f\x10\x00OB\x00\x00"
+_EXTENDED_OFFSETS = b"\xe0\x7f\x01\x00OV\x00\x00"
+_EXTENDED_LENGTHS = b"\xe0\x7f\x02\x00OV\x00\x00"
+_UNDEFINED_LENGTH = b"\xff\xff\xff\xff"
+_ITEM = b"\xfe\xff\x00\xe0"
+_SEQUENCE_END = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
+
+
+def encode_header(dataset: Dataset, transfer_syntax: str) -> bytes:
+    """Return preamble, file meta information and data set, without the pixel data.
+
+    Parameters
+    ----------
+    dataset
+        Attributes of the instance; it must not hold Pixel Data.
+    transfer_syntax
+        UID of the syntax that the frames are stored in.
+    """
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = UID(transfer_syntax)
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    dataset.file_meta = meta
+    buffer = BytesIO()
+    dcmwrite(buffer, dataset, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def decode_header(header: bytes) -> Dataset:
+    """Return the data set of a header that :func:`encode_header` made."""
+    return dcmread(BytesIO(header))
+
+
+class Part10:
+    """One instance as a Part 10 stream, laid out before a byte of it is written.
+
+    Parameters
+    ----------
+    header
+        All bytes before the pixel data.
+    frames
+        What bytes of a source make each frame.
+    transfer_syntax
+        UID; Explicit VR Little Endian frames are native, all others encapsulated with one
+        fragment a frame (PS3.5 A.4). The Basic Offset Table is filled while every offset is
+        below 4 GiB; above, it is empty and the Extended Offset Table says where frames are
+        (PS3.3 C.7.6.3.1.8).
+
+    Attributes
+    ----------
+    size : int
+        Bytes of the whole stream.
+    frame_table : FrameTable
+        Where the frames lie in the stream itself, without padding.
+    """
+
+    def __init__(self, header: bytes, frames: FrameTable, transfer_syntax: str) -> None:
+        self._source = frames
+        self._encapsulated = transfer_syntax != EXPLICIT_VR_LITTLE_ENDIAN
+        lengths = frames.frame_lengths
+        if self._encapsulated:
+            self._padded = lengths + (lengths & 1)
+            starts = np.cumsum(self._padded + len(_ITEM) + 4) - (self._padded + len(_ITEM) + 4)
+            self._head = header + _encapsulated_head(starts, lengths)
+            self._tail = _SEQUENCE_END
+            first = len(self._head) + len(_ITEM) + 4
+        else:
+            self._padded = lengths
+            starts = np.cumsum(lengths) - lengths
+            total = int(lengths.sum())
+            self._head = header + _PIXEL_DATA + (total + total % 2).to_bytes(4, "little")
+            self._tail = b"\x00" * (total % 2)
+            first = len(self._head)
+        self.frame_table = FrameTable(b"", starts + first, lengths)
+        last = int(self.frame_table.offsets[-1] + self._padded[-1])
+        self.size = last + len(self._tail)
+
+    def chunks(self, read: Callable[[int, int], Buffer]) -> Iterator[list[Buffer]]:
+        """Yield the stream as lists of buffers, a few megabytes each.
+
+        Parameters
+        ----------
+        read
+            Returns the bytes of the source at ``(offset, length)``. What it returned last is
+            not used any more when the next list is asked for.
+        """
+        yield [self._head]
+        for frames, reach in self._source.windows(_WINDOW):
+            view = memoryview(read(reach.offset, reach.length))
+            yield self._window(frames, reach.offset, view)
+        if self._tail:
+            yield [self._tail]
+
+    def _window(self, frames: slice, begin: int, view: memoryview) -> list[Buffer]:
+        prefix = self._source.prefix
+        starts = (self._source.offsets[frames] - begin).tolist()
+        lengths = self._source.lengths[frames].tolist()
+        if not self._encapsulated:
+            pieces = zip(starts, lengths, strict=True)
+            return [part for start, length in pieces for part in (prefix, view[start:][:length])]
+        buffers: list[Buffer] = []
+        padding = b""
+        padded = self._padded[frames].tolist()
+        for start, length, even in zip(starts, lengths, padded, strict=True):
+            buffers.append(padding + _ITEM + even.to_bytes(4, "little") + prefix)
+            buffers.append(view[start : start + length])
+            padding = b"\x00" if even != length + len(prefix) else b""
+        buffers.append(padding)
+        return buffers
+
+
+def _encapsulated_head(starts: Int64s, lengths: Int64s) -> bytes:
+    """Offset tables and the start of Pixel Data; offsets count from the first frame's item."""
+    pixel_data = _PIXEL_DATA + _UNDEFINED_LENGTH + _ITEM
+    if int(starts[-1]) < 1 << 32:
+        basic = starts.astype("<u4").tobytes()
+        return pixel_data + len(basic).to_bytes(4, "little") + basic
+    extended = b"".join(
+        tag + (8 * len(values)).to_bytes(4, "little") + values.astype("<u8").tobytes()
+        for tag, values in ((_EXTENDED_OFFSETS, starts), (_EXTENDED_LENGTHS, lengths))
+    )
+    return extended + pixel_data + bytes(4)

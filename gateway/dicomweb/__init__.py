@@ -1,0 +1,1 @@
+"""DICOMweb: the HTTP door."""

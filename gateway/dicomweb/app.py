@@ -1,0 +1,144 @@
+"""The HTTP application: routes, errors, health, and who may speak to it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from gateway.core.errors import Forbidden, GatewayError
+from gateway.core.instances import checked_uid
+from gateway.core.queries import QueryLevel
+from gateway.dicomweb import wado
+from gateway.dicomweb.frames import FrameLane
+from gateway.dicomweb.media import negotiate
+from gateway.dicomweb.problems import problem
+from gateway.dicomweb.qido import found_json, parse_search
+from gateway.services.query import Search
+from gateway.services.retrieve import Retrieve
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+ROOT = "/dicom-web"
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_log = logging.getLogger(__name__)
+
+
+def http_application(
+    retrieve: Retrieve,
+    search: Search,
+    ready: Callable[[], object],
+    public_url: str,
+    pages: Iterable[Blueprint] = (),
+) -> WSGIApplication:
+    """Return the whole HTTP application.
+
+    Parameters
+    ----------
+    ready
+        Raises if requests cannot be answered now.
+    public_url
+        Absolute URL under which clients reach the server; all URLs in answers begin with it.
+    pages
+        Pages for people.
+    """
+    root = f"{public_url}{ROOT}"
+    app = Flask("slidegate", static_folder=None)
+    app.url_map.strict_slashes = False
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
+    app.register_blueprint(wado.blueprint(retrieve, root), url_prefix=ROOT)
+    app.register_blueprint(_qido(search, root), url_prefix=ROOT)
+    for page in pages:
+        app.register_blueprint(page)
+    app.register_error_handler(Exception, _told)
+
+    @app.get("/health")
+    def health() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get("/ready")
+    def is_ready() -> dict[str, str]:
+        ready()
+        return {"status": "ready"}
+
+    return LoopbackOnly(FrameLane(retrieve, root, app))
+
+
+def _qido(search: Search, root: str) -> Blueprint:
+    routes = Blueprint("qido", __name__)
+
+    def find(level: QueryLevel) -> Callable[..., Response]:
+        def view(study: str | None = None, series: str | None = None) -> Response:
+            offer = negotiate(wado.accepted(), wado.JSON_OFFERS)
+            scope = [
+                (keyword, checked_uid(uid))
+                for keyword, uid in (("StudyInstanceUID", study), ("SeriesInstanceUID", series))
+                if uid is not None
+            ]
+            asked = parse_search(level, scope, request.args.items(multi=True))
+            found = search.find(asked.query, headers=asked.needs_headers)
+            documents = [found_json(one, asked, root) for one in found]
+            answer = Response(json.dumps(documents), content_type=offer.media_type)
+            for warning in asked.warnings:
+                answer.headers.add("Warning", f'299 slidegate "{_quotable(warning)}"')
+            return answer
+
+        return view
+
+    for place, level in (
+        ("/studies", QueryLevel.STUDY),
+        ("/series", QueryLevel.SERIES),
+        ("/instances", QueryLevel.INSTANCE),
+        ("/studies/<study>/series", QueryLevel.SERIES),
+        ("/studies/<study>/instances", QueryLevel.INSTANCE),
+        ("/studies/<study>/series/<series>/instances", QueryLevel.INSTANCE),
+    ):
+        routes.add_url_rule(place, f"search {place}", find(level))
+    return routes
+
+
+def _quotable(text: str) -> str:
+    return "".join(char for char in text if char.isascii() and char.isprintable() and char != '"')
+
+
+def _told(error: Exception) -> Response:
+    """Turn whatever was raised into a problem document; nothing of the inside is shown."""
+    if isinstance(error, HTTPException):
+        known = GatewayError(error.description or error.name)
+        known.http_status, known.title = error.code or 500, error.name
+        known.code = error.name.lower().replace(" ", "-")
+    elif isinstance(error, GatewayError):
+        known = error
+    else:
+        _log.exception("unexpected error")
+        known = GatewayError("An unexpected error; the log of the server says more.")
+    status, headers, body = problem(known)
+    return Response(body, status, headers)
+
+
+class LoopbackOnly:
+    """Refuses requests that name another host than this one.
+
+    The server knows no identities yet, so it binds to loopback. A page from elsewhere, opened in
+    a browser on this machine, could still reach it under a name of its own; such a name is not
+    served.
+    """
+
+    def __init__(self, inner: WSGIApplication) -> None:
+        self._inner = inner
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        host = environ.get("HTTP_HOST", "localhost")
+        name = host if host.endswith("]") else host.rsplit(":", 1)[0]
+        if name.lower() not in _LOOPBACK:
+            error = Forbidden("Until identities are configured, only this machine is served.")
+            status, headers, body = problem(error)
+            start_response(status, headers)
+            return [body]
+        return self._inner(environ, start_response)

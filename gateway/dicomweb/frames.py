@@ -1,0 +1,137 @@
+"""The frame lane: the shortest way from socket to disk.
+
+A plain WSGI application for ``.../frames/N[,N]`` and nothing else. It stands in front of the
+Flask application, whose routing costs more than reading a frame does; services and errors are
+the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from gateway.core.errors import GatewayError, InvalidInput
+from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, Instance, InstanceKey
+from gateway.dicom.pixels import MEDIA_TYPES, decoded
+from gateway.dicomweb.media import Multipart, Offer, Part, frame_offers, negotiate
+from gateway.dicomweb.problems import problem
+from gateway.services.retrieve import Retrieve
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_FRAMES = re.compile(
+    r"/dicom-web/studies/([0-9.]{1,64})/series/([0-9.]{1,64})/instances/([0-9.]{1,64})"
+    r"/frames/([^/]+)/?\Z"
+)
+_MOST_FRAMES = 10_000
+"""Frames that one request may ask for."""
+
+
+class FrameLane:
+    """Answers requests for frames and passes all others on.
+
+    Parameters
+    ----------
+    retrieve
+        Gives the frames.
+    base_url
+        Absolute URL of the DICOMweb root, without a slash at its end.
+    rest
+        Application for everything else.
+    """
+
+    def __init__(self, retrieve: Retrieve, base_url: str, rest: WSGIApplication) -> None:
+        self._retrieve = retrieve
+        self._base_url = base_url
+        self._rest = rest
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        match = _FRAMES.match(environ["PATH_INFO"])
+        if match is None or environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            return self._rest(environ, start_response)
+        try:
+            content_type, size, body = self._answer(match, environ)
+        except GatewayError as error:
+            status, headers, text = problem(error)
+            start_response(status, headers)
+            return [text]
+        headers = [("Content-Type", content_type), ("Vary", "Accept")]
+        if size is not None:
+            headers.append(("Content-Length", str(size)))
+        start_response("200 OK", headers)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else body
+
+    def _answer(
+        self, match: re.Match[str], environ: WSGIEnvironment
+    ) -> tuple[str, int | None, Iterable[bytes]]:
+        study, series, sop_instance, listed = match.groups()
+        frame_numbers = _frame_numbers(listed)
+        instance = self._retrieve.instance(InstanceKey(study, series, sop_instance))
+        offers = frame_offers(
+            instance.transfer_syntax,
+            MEDIA_TYPES[instance.transfer_syntax],
+            single=len(frame_numbers) == 1,
+        )
+        offer = negotiate(_accept(environ), offers)
+        location = (
+            f"{self._base_url}/studies/{study}/series/{series}/instances/{sop_instance}/frames/"
+        )
+        if len(frame_numbers) == 1:
+            frame = _as(offer, instance, self._retrieve.frame(instance, frame_numbers[0]))
+            if not offer.multipart:
+                return offer.content_type, len(frame), [frame]
+            multipart = Multipart(offer)
+            body = multipart.head(f"{location}{frame_numbers[0]}") + frame + multipart.tail
+            return multipart.content_type, len(body), [body]
+        multipart = Multipart(offer)
+        frames = self._retrieve.frames(instance, frame_numbers)
+        parts = (
+            Part(f"{location}{number}", (_as(offer, instance, frame),))
+            for number, frame in zip(frame_numbers, frames, strict=True)
+        )
+        return multipart.content_type, None, _coalesced(multipart.stream(parts))
+
+
+def _frame_numbers(listed: str) -> list[int]:
+    texts = listed.replace("%2C", ",").replace("%2c", ",").split(",")
+    if len(texts) > _MOST_FRAMES:
+        raise InvalidInput(f"At most {_MOST_FRAMES} frames can be asked for at once.")
+    if not all(text.isascii() and text.isdecimal() and len(text) < 11 for text in texts):
+        raise InvalidInput("A frame list is numbers from 1, separated by commas.")
+    numbers = [int(text) for text in texts]
+    if min(numbers) < 1:
+        raise InvalidInput("Frames are counted from 1.")
+    return numbers
+
+
+def _accept(environ: WSGIEnvironment) -> str | None:
+    """Return the ``accept`` query parameter, else the header."""
+    if "accept=" in (query := environ.get("QUERY_STRING", "")):
+        from urllib.parse import parse_qs
+
+        if values := parse_qs(query).get("accept"):
+            return ",".join(values)
+    return environ.get("HTTP_ACCEPT")
+
+
+def _as(offer: Offer, instance: Instance, frame: bytes) -> bytes:
+    if offer.transfer_syntax == EXPLICIT_VR_LITTLE_ENDIAN:
+        return decoded(frame, instance.transfer_syntax)
+    return frame
+
+
+def _coalesced(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Join small pieces to some hundred kilobytes, so that each is worth a write."""
+    waiting: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= 1 << 18:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)

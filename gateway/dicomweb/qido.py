@@ -1,0 +1,202 @@
+"""QIDO-RS (PS3.18 10.6): URL parameters to queries, matches to DICOM JSON."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
+from pydicom.datadict import keyword_for_tag, tag_for_keyword
+from pydicom.dataset import Dataset
+
+from gateway.core.errors import InvalidQuery
+from gateway.core.queries import AnyOf, Key, Query, QueryLevel, Range, Rule, Wildcard
+from gateway.dicom.attributes import COMPUTED, LEVEL_OF, vr_of
+from gateway.dicom.json_model import Json, dataset_json, match_json, text_json
+from gateway.services.query import Found
+
+_OPTIONS = frozenset(
+    {
+        "accept",
+        "limit",
+        "offset",
+        "includefield",
+        "fuzzymatching",
+        "emptyvaluematching",
+        "multiplevaluematching",
+    }
+)
+_RANGED = frozenset({"DA", "TM", "DT"})
+_NO_WILDCARD = frozenset({"UI", "DA", "TM", "DT", "IS", "US", "UL", "SS", "SL", "DS", "FL", "FD"})
+_TAG = re.compile(r"[0-9A-Fa-f]{8}\Z")
+_WELL_FORMED = {
+    "DA": re.compile(r"\d{8}\Z"),
+    "TM": re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?\Z"),
+    "UI": re.compile(r"[0-9.]{1,64}\Z"),
+}
+_LEVEL_UID = {
+    QueryLevel.STUDY: "StudyInstanceUID",
+    QueryLevel.SERIES: "SeriesInstanceUID",
+    QueryLevel.INSTANCE: "SOPInstanceUID",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A request: the query, and what of the matches is wanted.
+
+    Parameters
+    ----------
+    query
+        What is searched for.
+    include
+        Tags of attributes that are wanted besides those that are always returned.
+    include_all
+        Whether all attributes are wanted.
+    warnings
+        What of the request was not done, for people.
+    """
+
+    query: Query
+    include: frozenset[int]
+    include_all: bool
+    warnings: tuple[str, ...]
+
+    @property
+    def needs_headers(self) -> bool:
+        """Whether more is wanted than the index keeps."""
+        kept = {tag_for_keyword(keyword) for keyword in _returned(self.query.level)}
+        return self.include_all or bool(self.include - kept)
+
+
+def _returned(level: QueryLevel) -> Iterable[str]:
+    indexed = (keyword for keyword, of in LEVEL_OF.items() if of <= level)
+    return [*indexed, *COMPUTED[level]]
+
+
+def parse_search(
+    level: QueryLevel, scope: Iterable[tuple[str, str]], parameters: Iterable[tuple[str, str]]
+) -> Search:
+    """Read a search request.
+
+    Parameters
+    ----------
+    level
+        What is searched.
+    scope
+        Keyword and UID of the resources in the path.
+    parameters
+        Names and decoded values of the URL's query, in their order.
+
+    Raises
+    ------
+    InvalidQuery
+        If a value or a key is malformed. Keys that are no attributes are ignored, with a warning.
+    """
+    options: dict[str, list[str]] = {}
+    values: dict[str, list[str]] = {keyword: [uid] for keyword, uid in scope}
+    scoped, warnings = frozenset(values), []
+    for name, value in parameters:
+        if name in _OPTIONS:
+            options.setdefault(name, []).append(value)
+        elif (keyword := _keyword(name)) in LEVEL_OF or keyword in ("ModalitiesInStudy",):
+            if keyword in scoped and value not in values[keyword]:
+                raise InvalidQuery(f"{keyword} contradicts the path of the request.")
+            if keyword not in scoped:
+                values.setdefault(keyword, []).append(value)
+        else:
+            warnings.append(f"{name[:64]} is not a matching key here and was ignored")
+    if options.get("fuzzymatching", ["false"])[-1].lower() == "true":
+        warnings.append("fuzzymatching is not supported; literal matching was done")
+    keys = tuple(
+        Key(keyword, rule)
+        for keyword, texts in values.items()
+        if (rule := _rule(keyword, texts)) is not None
+    )
+    include, include_all = _included(options.get("includefield", []))
+    query = Query(level, keys, _count(options, "limit"), _count(options, "offset") or 0)
+    return Search(query, include, include_all, tuple(warnings))
+
+
+@cache
+def _keyword(name: str) -> str | None:
+    """Return the keyword of a key given as keyword or as eight hexadecimal digits."""
+    if _TAG.match(name):
+        return keyword_for_tag(int(name, 16)) or None
+    return name if tag_for_keyword(name) is not None else None
+
+
+def _rule(keyword: str, texts: list[str]) -> Rule | None:
+    """Return how a key matches (PS3.4 C.2.2.2); None is universal matching."""
+    vr = vr_of(keyword)
+    if vr == "UI":
+        # A list of UIDs comes repeated, with commas or with backslashes.
+        uids = [uid for text in texts for uid in re.split(r"[,\\]", text) if uid]
+        for uid in uids:
+            _check(keyword, vr, uid)
+        return AnyOf(tuple(uids)) if uids else None
+    text = texts[-1]
+    if text in ("", "*"):
+        return None
+    if vr in _RANGED and "-" in text:
+        low, _, high = text.partition("-")
+        for end in (low, high):
+            if end:
+                _check(keyword, vr, end)
+        return Range(low or None, high or None) if low or high else None
+    if vr in _RANGED:
+        _check(keyword, vr, text)
+        return Range(text, text) if vr == "TM" else AnyOf((text,))
+    if vr not in _NO_WILDCARD and ("*" in text or "?" in text):
+        return Wildcard(text)
+    return AnyOf(tuple(texts))
+
+
+def _check(keyword: str, vr: str, text: str) -> None:
+    if not _WELL_FORMED[vr].match(text):
+        raise InvalidQuery(f"A value of {keyword} is not of VR {vr}.")
+
+
+def _included(values: list[str]) -> tuple[frozenset[int], bool]:
+    """Return the tags that includefield names; what is no attribute is ignored."""
+    names = [name for value in values for name in value.split(",") if name]
+    keywords = [keyword for name in names if (keyword := _keyword(name.split(".")[0]))]
+    tags = [tag for keyword in keywords if (tag := tag_for_keyword(keyword)) is not None]
+    return frozenset(tags), "all" in names
+
+
+def _count(options: dict[str, list[str]], name: str) -> int | None:
+    if name not in options:
+        return None
+    text = options[name][-1]
+    if not (text.isascii() and text.isdecimal() and len(text) < 16):
+        raise InvalidQuery(f"{name} is a whole number from 0.")
+    return int(text)
+
+
+def found_json(found: Found, search: Search, root: str) -> Json:
+    """Return one match in the DICOM JSON Model.
+
+    Parameters
+    ----------
+    root
+        Absolute URL of the DICOMweb root, without a slash at its end.
+    """
+    match = found.match
+    names = ("studies", "series", "instances")[: search.query.level]
+    uids = [str(match[_LEVEL_UID[QueryLevel(step)]]) for step in range(1, len(names) + 1)]
+    url = "/".join([root, *(part for pair in zip(names, uids, strict=True) for part in pair)])
+    further: Json = {}
+    if found.header is not None:
+        wanted = Dataset()
+        for element in found.header:
+            if search.include_all or element.tag in search.include:
+                wanted.add(element)
+        instance = (
+            f"{root}/studies/{found.header.StudyInstanceUID}"
+            f"/series/{found.header.SeriesInstanceUID}/instances/{found.header.SOPInstanceUID}"
+        )
+        further = dataset_json(wanted, lambda path: f"{instance}/bulkdata/{path}", inline_limit=0)
+    merged = further | match_json(match) | dict(text_json("00081190", "UR", url))
+    return dict(sorted(merged.items()))

@@ -1,0 +1,186 @@
+"""The one schema of the index, for SQLite and PostgreSQL.
+
+Studies, series and instances have a column for each attribute of
+:data:`gateway.dicom.attributes.INDEXED`, named by its keyword. Values are text as they stand
+in the header, several of them joined by a backslash; NULL is an attribute that is absent.
+Where that text cannot be compared as it is, a second column holds a form that can
+(:data:`MATCH_FORMS`).
+
+A change of these tables, and of ``INDEXED``, needs a migration and its number in
+:data:`REVISIONS`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+
+from gateway.core.ports import Attributes
+from gateway.core.queries import QueryLevel
+from gateway.dicom.attributes import INDEXED, LEVEL_OF, vr_of
+
+Form = Callable[[str], str | None]
+"""Makes of a text what can be compared; None if the text is no value of its kind."""
+
+REVISIONS: Final = ("0001",)
+"""All revisions of the schema that this code knows, oldest first."""
+
+MULTI_VALUED: Final = frozenset({"ImageType"})
+"""Keywords of the indexed attributes that have several values; a search may ask for any."""
+
+FIRST_OF_HOUR: Final = "0000.000000"
+LAST_OF_HOUR: Final = "5959.999999"
+UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
+"""Characters that a database does not take: NUL, and halves of surrogate pairs."""
+
+_TIME: Final = re.compile(r"[0-9]{2}(?:[0-9]{2}(?:[0-9]{2}(?:\.[0-9]{1,6})?)?)?")
+
+
+def folded(text: str) -> str:
+    """Return a person's name without the difference of case, in any script."""
+    return unicodedata.normalize("NFC", text).casefold()
+
+
+def full_time(text: str, rest: str = FIRST_OF_HOUR) -> str | None:
+    """Return a time as ``HHMMSS.FFFFFF``, or None if it is none (PS3.5 6.2, TM).
+
+    Parameters
+    ----------
+    text
+        Time of any precision from hours to microseconds.
+    rest
+        What a time of full hours is filled up with.
+    """
+    digits = text.strip().replace(":", "")
+    return digits + rest[len(digits) - 2 :] if _TIME.fullmatch(digits) else None
+
+
+def _json_array(text: str) -> str:
+    return json.dumps(text.split("\\"), ensure_ascii=False)
+
+
+_FORMS_BY_VR: Final[dict[str, Form]] = {"PN": folded, "TM": full_time}
+
+
+def _match_form(keyword: str) -> Form | None:
+    return _json_array if keyword in MULTI_VALUED else _FORMS_BY_VR.get(vr_of(keyword))
+
+
+MATCH_FORMS: Final[dict[str, Form]] = {
+    keyword: form for keyword in LEVEL_OF if (form := _match_form(keyword))
+}
+"""Keyword -> what makes the comparable form of its text: names without case, times of full
+length, several values as a JSON array."""
+
+
+def match_column(keyword: str) -> str:
+    """Name of the column that a matching key is compared with."""
+    return f"{keyword}_match" if keyword in MATCH_FORMS else keyword
+
+
+def attribute_row(level: QueryLevel, attributes: Attributes) -> dict[str, str | None]:
+    """Return the columns of one level: keywords and their comparable forms."""
+    row: dict[str, str | None] = {}
+    for keyword in INDEXED[level]:
+        text = attributes.get(keyword)
+        text = UNSTORABLE.sub("", text) if text else text
+        row[keyword] = text
+        if form := MATCH_FORMS.get(keyword):
+            row[match_column(keyword)] = form(text) if text else None
+    return row
+
+
+metadata = MetaData()
+_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+"""Text that both databases order and compare by code points."""
+
+
+def _columns(level: QueryLevel) -> list[Column[str]]:
+    unique_key = INDEXED[level][0]
+    columns: list[Column[str]] = []
+    for keyword in INDEXED[level]:
+        columns.append(Column(keyword, _TEXT, nullable=keyword != unique_key))
+        if keyword in MATCH_FORMS:
+            columns.append(Column(match_column(keyword), _TEXT))
+    return columns
+
+
+studies = Table(
+    "studies",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    *_columns(QueryLevel.STUDY),
+    Index("studies_uid", "StudyInstanceUID", unique=True),
+    Index("studies_date", "StudyDate"),
+    Index("studies_accession", "AccessionNumber"),
+    Index("studies_patient", "PatientID"),
+    Index("studies_name", "PatientName_match"),
+)
+
+series = Table(
+    "series",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study_id", ForeignKey("studies.id"), nullable=False),
+    *_columns(QueryLevel.SERIES),
+    Index("series_uid", "SeriesInstanceUID", unique=True),
+    Index("series_of_study", "study_id", "Modality"),
+    Index("series_modality", "Modality", "study_id"),
+    Index("series_frame_of_reference", "FrameOfReferenceUID"),
+    Index("series_container", "ContainerIdentifier"),
+)
+
+slides = Table(
+    "slides",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("series_id", ForeignKey("series.id"), nullable=False),
+    Column("fingerprint", _TEXT, nullable=False),
+    Column("identity", _TEXT, nullable=False),
+    Column("path", LargeBinary, nullable=False),  # names of files need not be UTF-8
+    Column("signature", _TEXT, nullable=False),
+    Column("state", _TEXT, nullable=False),
+    Column("due", Double, nullable=False),
+    Column("sha256", _TEXT),
+    Index("slides_fingerprint", "fingerprint", unique=True),
+    Index("slides_identity", "identity", unique=True),
+    Index("slides_series", "series_id"),
+    Index("slides_due", "state", "due"),
+)
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("series_id", ForeignKey("series.id"), nullable=False),
+    Column("slide_id", ForeignKey("slides.id")),
+    *_columns(QueryLevel.INSTANCE),
+    Column("transfer_syntax", _TEXT, nullable=False),
+    Column("number_of_frames", Integer, nullable=False),
+    Column("header", _TEXT, nullable=False),
+    Column("frame_table", _TEXT, nullable=False),
+    Column("frames", _TEXT),  # NULL: in the file of its slide
+    Index("instances_uid", "SOPInstanceUID", unique=True),
+    Index("instances_of_series", "series_id"),
+    Index("instances_of_slide", "slide_id"),
+    Index("instances_class", "SOPClassUID"),
+)
+
+epoch = Table("epoch", metadata, Column("number", BigInteger, nullable=False))
+"""One row; every writing transaction adds one to it before all else."""

@@ -1,0 +1,118 @@
+"""Work of one machine: the loop that materialises slides, and the process it runs in."""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+from gateway.core.errors import GatewayError
+from gateway.services.ingest import Ingest
+
+_LOOK_EVERY_S = 2.0
+_RETRY_AFTER_S = 300.0
+_log = logging.getLogger(__name__)
+
+
+def materialise_forever(ingest: Ingest) -> None:
+    """Materialise slides when they are due, one after the other, at idle priority.
+
+    A slide that cannot be materialised now is tried again in five minutes. The process may be
+    killed at any point; it ends by itself when its standard input does.
+    """
+    _be_idle()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    while True:
+        try:
+            for slide in ingest.due():
+                _attempt(ingest, slide.study)
+        except GatewayError as error:
+            _log.warning("looking for work failed: %s", error.code)
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _attempt(ingest: Ingest, study: str) -> None:
+    for slide in ingest.slides([study]):
+        try:
+            ingest.materialise(slide)
+        except GatewayError as error:
+            _log.warning("study %s is not materialised yet: %s", study, error.detail)
+            ingest.postpone(slide, _RETRY_AFTER_S)
+
+
+def _be_idle() -> None:
+    """Run only when nothing else wants the processor, as far as the system lets us."""
+    os.nice(19)
+    with suppress(AttributeError, OSError):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)  # blobs are complete or absent at any time; there is nothing to tidy up
+
+
+class Companion:
+    """A process that lives as long as the server does.
+
+    Parameters
+    ----------
+    command
+        What it runs; its standard input ends with us, however we end.
+    """
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the process."""
+        self._process = subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
+
+    def stop(self) -> None:
+        """End the process and wait for it."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(10)
+
+
+class Announcer:
+    """Says on standard output that the server is ready, when it is.
+
+    Parameters
+    ----------
+    url
+        URL of the server.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def start(self) -> None:
+        """Begin to ask the server, a moment later."""
+        timer = threading.Timer(0.05, self._announce)
+        timer.daemon = True
+        timer.start()
+
+    def _announce(self) -> None:
+        while not self._answers():
+            time.sleep(0.02)
+        print(f"ready {self._url}", flush=True)
+
+    def _answers(self) -> bool:
+        connection = http.client.HTTPConnection(urlsplit(self._url).netloc, timeout=1)
+        try:
+            connection.request("GET", "/ready")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()

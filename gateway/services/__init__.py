@@ -1,0 +1,1 @@
+"""Use cases: they get ports and give domain objects."""

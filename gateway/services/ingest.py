@@ -1,0 +1,198 @@
+"""Slides come in: added at once, materialised later."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from gateway.core.errors import Conflict
+from gateway.core.frames import FrameTable
+from gateway.core.instances import Instance, InstanceKey, LinkedFile, Slide, SlideState
+from gateway.core.ports import (
+    BlobStore,
+    Buffer,
+    Index,
+    PlannedInstance,
+    SlideLibrary,
+    SlidePlan,
+)
+from gateway.dicom.part10 import Part10
+from gateway.services.links import Links
+
+_READ = 8 << 20
+
+Progress = Callable[[int, int], None]
+"""Is told the bytes that are done, and the bytes of all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names of an instance's blobs."""
+
+    key: InstanceKey
+
+    def of(self, kind: str) -> str:
+        """Return the name of one kind: ``header``, ``linked``, ``built``, ``frames``, ``dcm``."""
+        return f"{self.key.study}/{self.key.instance}.{kind}"
+
+
+class Ingest:
+    """Adds slides and materialises them.
+
+    Parameters
+    ----------
+    delay_s
+        Seconds after which an added slide may be materialised.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        store: BlobStore,
+        library: SlideLibrary,
+        links: Links,
+        clock: Callable[[], float],
+        delay_s: float,
+    ) -> None:
+        self._index = index
+        self._store = store
+        self._library = library
+        self._links = links
+        self._clock = clock
+        self._delay_s = delay_s
+
+    def add(self, path: str, stated_spacing_um: float | None = None) -> Slide:
+        """Make a slide servable; only its headers are read.
+
+        A slide that is there already is not added twice: if it lies elsewhere now, it is linked
+        to where it lies.
+
+        Parameters
+        ----------
+        path
+            Absolute path of the scanner's file.
+        stated_spacing_um
+            Pixel spacing of the base level in micrometres, if the file does not state it.
+
+        Raises
+        ------
+        SlideUnreadable
+            If the file is damaged or of an unknown kind.
+        Conflict
+            If it was added with another stated spacing.
+        """
+        plan = self._library.plan(path, stated_spacing_um)
+        known = self._index.slide(plan.file.fingerprint)
+        if known is None:
+            instances = [self._keep(planned, plan.file) for planned in plan.instances]
+            with suppress(Conflict):  # another process has just added it
+                self._index.add_slide(plan, instances, self._clock() + self._delay_s)
+        added = self._index.slide(plan.file.fingerprint)
+        assert added is not None
+        return self._relinked(added, plan)
+
+    def _relinked(self, known: Slide, plan: SlidePlan) -> Slide:
+        """Point a slide that was added before to where it lies now."""
+        if known.identity != plan.identity:
+            raise Conflict(
+                "This slide was added before with another stated pixel spacing.",
+                study=known.study,
+            )
+        if known.state is SlideState.LINKED and known.file != plan.file:
+            self._index.relink(plan.file)
+            return replace(known, file=plan.file)
+        return known
+
+    def _keep(self, planned: PlannedInstance, file: LinkedFile) -> Instance:
+        """Write the blobs of an instance, before its row."""
+        names = Names(planned.key)
+        self._store.put(names.of("header"), [[planned.header]])
+        self._store.put(names.of("linked"), [[planned.frames.encode()]])
+        if planned.built is not None:
+            self._store.put(names.of("built"), [[planned.built]])
+        return Instance(
+            key=planned.key,
+            transfer_syntax=planned.transfer_syntax,
+            number_of_frames=len(planned.frames),
+            header=names.of("header"),
+            frame_table=names.of("linked"),
+            frames=file if planned.built is None else names.of("built"),
+        )
+
+    def slides(self, studies: Sequence[str] = ()) -> list[Slide]:
+        """Return all slides, or those of some studies."""
+        return self._index.slides(studies)
+
+    def due(self) -> list[Slide]:
+        """Return the slides whose time to be materialised has come."""
+        return self._index.due_slides(self._clock())
+
+    def postpone(self, slide: Slide, seconds: float) -> None:
+        """Try to materialise a slide again later."""
+        self._index.postpone(slide.file.fingerprint, self._clock() + seconds)
+
+    def materialise(self, slide: Slide, progress: Progress | None = None) -> None:
+        """Write a linked slide's instances as Part 10 blobs and serve those from then on.
+
+        UIDs and frame bytes stay the same. Nothing changes for readers until all instances are
+        durable; then all change at once. A run that was killed is simply run again.
+
+        Raises
+        ------
+        SourceMissing, SourceChanged
+            If the scanner's file is not what was added.
+        OutOfResources
+            If the disk is full.
+        """
+        if slide.state is SlideState.MATERIALISED:
+            return
+        file = self._links.verified(slide.file)
+        old = self._index.instances(slide.study, slide.series)
+        layouts = [self._layout(instance) for instance in old]
+        total = sum(layout.size for layout in layouts) + file.signature.size
+        report = _Report(progress, total)
+        new = [self._write(*pair, report) for pair in zip(old, layouts, strict=True)]
+        digest = self._digest(file, report)
+        self._index.materialised(file.fingerprint, digest, new)
+
+    def _layout(self, instance: Instance) -> Part10:
+        table = FrameTable.decode(self._store.get(instance.frame_table))
+        return Part10(self._store.get(instance.header), table, instance.transfer_syntax)
+
+    def _write(self, instance: Instance, layout: Part10, report: _Report) -> Instance:
+        names = Names(instance.key)
+        with self._links.open(instance.frames) as blob:
+            self._store.put(names.of("dcm"), report.watched(layout.chunks(blob.read)))
+        self._store.put(names.of("frames"), [[layout.frame_table.encode()]])
+        return replace(instance, frame_table=names.of("frames"), frames=names.of("dcm"))
+
+    def _digest(self, file: LinkedFile, report: _Report) -> str:
+        """Return the SHA-256 of the scanner's file, which still is in the state it was read in."""
+        digest = hashlib.sha256()
+        with self._store.open(file) as blob:
+            for offset in range(0, file.signature.size, _READ):
+                data = blob.read(offset, min(_READ, file.signature.size - offset))
+                digest.update(data)
+                report.advance(len(data))
+        return digest.hexdigest()
+
+
+class _Report:
+    """Counts bytes and tells whoever wants to know."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._done = 0
+
+    def advance(self, count: int) -> None:
+        self._done += count
+        if self._progress:
+            self._progress(self._done, self._total)
+
+    def watched(self, chunks: Iterator[list[Buffer]]) -> Iterator[list[Buffer]]:
+        for chunk in chunks:
+            yield chunk
+            self.advance(sum(map(len, chunk)))

@@ -1,0 +1,214 @@
+"""Blobs as files: written aside, made durable, then renamed into place; read with ``pread``."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Self
+
+from gateway.core.errors import (
+    NotFound,
+    OutOfResources,
+    SourceChanged,
+    SourceMissing,
+    Unavailable,
+)
+from gateway.core.instances import LinkedFile, Signature
+from gateway.core.ports import Buffer
+
+_PART = ".part"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_BUFFERS_AT_ONCE = 1024  # IOV_MAX of Linux
+_WRITEBACK = 64 << 20
+"""Bytes after which the kernel is asked to begin writing to disk, while we go on."""
+
+
+class FileBlob:
+    """An open file. Blobs of ours never change; linked files are checked at each read."""
+
+    def __init__(self, path: str, expected: Signature | None) -> None:
+        self._expected = expected
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._check()
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return exactly that range; see :meth:`gateway.core.ports.Blob.read`."""
+        try:
+            data = os.pread(self._descriptor, length, offset)
+            while len(data) < length and (more := self._more(data, offset, length)):
+                data += more
+        except OSError as error:
+            raise Unavailable(f"The disk failed at a read: {error.strerror}.") from error
+        self._check()
+        if len(data) != length:
+            raise Unavailable("A blob is shorter than its frame table says.", offset=offset)
+        return data
+
+    def _more(self, data: bytes, offset: int, length: int) -> bytes:
+        """Go on after a short read: the kernel returns at most 2 GiB at once."""
+        return os.pread(self._descriptor, length - len(data), offset + len(data))
+
+    def _check(self) -> None:
+        if self._expected and Signature.of(os.fstat(self._descriptor)) != self._expected:
+            raise SourceChanged("The scanner file was changed after it was added.")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        os.close(self._descriptor)
+
+
+class FileStore:
+    """Blobs as files below one folder; a name is a relative path with ``/`` in it.
+
+    Parameters
+    ----------
+    root
+        The folder; it is made when the first blob is put.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, name: str, chunks: Iterable[Sequence[Buffer]]) -> None:
+        """Write a blob; see :meth:`gateway.core.ports.BlobStore.put`."""
+        target = self._root / name
+        aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}{_PART}")
+        with _disk_errors(target), _removed_on_error(aside):
+            made = _make_folders(target.parent)
+            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)  # tells a sweep that the writer lives
+                _write(descriptor, chunks)
+                os.fsync(descriptor)
+                aside.rename(target)
+            finally:
+                os.close(descriptor)
+            for folder in [target.parent, *made]:
+                _sync_folder(folder)
+
+    def get(self, name: str) -> bytes:
+        """Return a whole blob; see :meth:`gateway.core.ports.BlobStore.get`."""
+        try:
+            return (self._root / name).read_bytes()
+        except FileNotFoundError as error:
+            raise NotFound("A blob is not in the store.") from error
+        except OSError as error:
+            raise Unavailable(f"The disk failed at a read: {error.strerror}.") from error
+
+    def delete(self, name: str) -> None:
+        """Remove a blob; one that is not there is no error."""
+        with _disk_errors(self._root / name):
+            (self._root / name).unlink(missing_ok=True)
+
+    def open(self, frames: str | LinkedFile) -> FileBlob:
+        """Open a blob or a linked file; see :meth:`gateway.core.ports.BlobStore.open`."""
+        if isinstance(frames, LinkedFile):
+            with _source_errors():
+                return FileBlob(frames.path, frames.signature)
+        try:
+            return FileBlob(f"{self._root}/{frames}", None)
+        except FileNotFoundError as error:
+            raise NotFound("A blob is not in the store.") from error
+        except OSError as error:
+            raise Unavailable(f"A blob cannot be opened: {error.strerror}.") from error
+
+    def signature(self, path: str) -> Signature:
+        """Return the state of somebody else's file now."""
+        with _source_errors():
+            return Signature.of(os.stat(path))
+
+    def sweep(self) -> int:
+        """Remove what writers that died left behind; return how many files that were."""
+        return sum(map(_remove_if_abandoned, self._root.rglob(f".*{_PART}")))
+
+
+def _write(descriptor: int, chunks: Iterable[Sequence[Buffer]]) -> None:
+    """Write all buffers in their order, a thousand in one call."""
+    written = started = 0
+    for chunk in chunks:
+        for first in range(0, len(chunk), _BUFFERS_AT_ONCE):
+            written += _write_some(descriptor, chunk[first : first + _BUFFERS_AT_ONCE])
+        if written - started >= _WRITEBACK:
+            # Dirty pages cannot be dropped, so this only starts their way to the disk.
+            os.posix_fadvise(descriptor, started, written - started, os.POSIX_FADV_DONTNEED)
+            started = written
+
+
+def _write_some(descriptor: int, buffers: Sequence[Buffer]) -> int:
+    size = sum(map(len, buffers))
+    written = os.writev(descriptor, buffers)
+    if written < size:
+        rest = memoryview(b"".join(buffers))[written:]
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    return size
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Make a folder and what is missing above it; return the folders that got a new entry."""
+    missing = [place for place in [folder, *folder.parents] if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return [place.parent for place in missing]
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_if_abandoned(aside: Path) -> bool:
+    with suppress(OSError):
+        descriptor = os.open(aside, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            aside.unlink()
+            return True
+        finally:
+            os.close(descriptor)
+    return False
+
+
+@contextmanager
+def _removed_on_error(aside: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _disk_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise OutOfResources(
+                f"The disk of {target.parent} is full; make room and run it again."
+            ) from error
+        raise Unavailable(f"{target} cannot be written: {error.strerror}.") from error
+
+
+@contextmanager
+def _source_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SourceMissing(
+            f"The scanner file cannot be read where it was: {error.strerror}. Put it back, or "
+            "add it again where it is now."
+        ) from error

@@ -1,0 +1,99 @@
+"""What all tests share: tools, real files, and a running server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.factories import SvsTruth, make_svs
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+def tool(name: str, package: str) -> str:
+    """Return the path of a program; without it the test skips, in CI it fails."""
+    if path := shutil.which(name):
+        return path
+    message = f"{name} is not installed: apt-get install {package}"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def slidegate(*arguments: str | Path, fails: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run the command as a person would."""
+    command = [sys.executable, "-m", "gateway.cli", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode != 0) is fails, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server."""
+
+    url: str
+    data: Path
+
+    @property
+    def root(self) -> str:
+        return f"{self.url}/dicom-web"
+
+    def get(self, path: str, accept: str | None = None) -> requests.Response:
+        headers = {} if accept is None else {"Accept": accept}
+        return requests.get(f"{self.root}{path}", headers=headers, timeout=30)
+
+
+@contextmanager
+def serving(data: Path, *options: str) -> Iterator[Server]:
+    """Serve a data folder on a free port until the block ends."""
+    command = [sys.executable, "-m", "gateway.cli", "serve", "--data", str(data), "--port", "0"]
+    process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        assert line.startswith("ready http://"), line
+        yield Server(line.split()[1], data)
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+        process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def svs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SvsTruth]:
+    """A slide of three levels with RGB components, and what is in it."""
+    path = tmp_path_factory.mktemp("slides") / "slide.svs"
+    return path, make_svs(path, columns=1504, rows=1104, downsamples=(4, 16))
+
+
+@pytest.fixture(scope="session")
+def real_svs() -> Path:
+    """A real Aperio slide."""
+    path = SHARED / "svs" / "CMU-1-Small-Region.svs"
+    if not path.exists():
+        pytest.skip("the folder with real slides is not beside the project")
+    return path
+
+
+@pytest.fixture(scope="session")
+def server(
+    svs: tuple[Path, SvsTruth], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server with one linked slide that stays linked."""
+    data = tmp_path_factory.mktemp("server") / "data"
+    slidegate("add", svs[0], "--data", data)
+    with serving(data, "--no-materialise") as running:
+        yield running
+
+

@@ -1,0 +1,89 @@
+"""URL parameters become queries, matches become DICOM JSON."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.errors import InvalidQuery
+from gateway.core.queries import AnyOf, Key, Query, QueryLevel, Range, Wildcard
+from gateway.dicomweb.qido import Search, parse_search
+
+
+def asked(*parameters: tuple[str, str], level: QueryLevel = QueryLevel.INSTANCE) -> Search:
+    return parse_search(level, [], parameters)
+
+
+@pytest.mark.req("REQ-QIDO-05", "REQ-QIDO-07", "REQ-QIDO-08", "REQ-QIDO-09")
+@pytest.mark.parametrize(
+    ("parameters", "keys"),
+    [
+        ([("PatientID", "P1")], [Key("PatientID", AnyOf(("P1",)))]),
+        ([("00100020", "P1")], [Key("PatientID", AnyOf(("P1",)))]),
+        ([("PatientName", "M?l*")], [Key("PatientName", Wildcard("M?l*"))]),
+        ([("PatientName", "*")], []),
+        ([("PatientName", "")], []),
+        ([("StudyDate", "20200101-")], [Key("StudyDate", Range("20200101", None))]),
+        ([("StudyDate", "-20200101")], [Key("StudyDate", Range(None, "20200101"))]),
+        ([("StudyDate", "20200101")], [Key("StudyDate", AnyOf(("20200101",)))]),
+        (
+            [("0020000E", "1.2"), ("0020000e", "1.3")],
+            [Key("SeriesInstanceUID", AnyOf(("1.2", "1.3")))],
+        ),
+        ([("SeriesInstanceUID", "1.2,1.3")], [Key("SeriesInstanceUID", AnyOf(("1.2", "1.3")))]),
+        ([("SeriesInstanceUID", "1.2\\1.3")], [Key("SeriesInstanceUID", AnyOf(("1.2", "1.3")))]),
+        ([("Modality", "SM")], [Key("Modality", AnyOf(("SM",)))]),
+        ([("ModalitiesInStudy", "SM")], [Key("ModalitiesInStudy", AnyOf(("SM",)))]),
+    ],
+)
+def test_keys_are_read_in_every_form(parameters: list[tuple[str, str]], keys: list[Key]) -> None:
+    assert list(asked(*parameters).query.keys) == keys
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        ("StudyDate", "2020"),
+        ("StudyDate", "20200101-2021"),
+        ("StudyTime", "noon"),
+        ("StudyInstanceUID", "1.2*"),
+        ("limit", "-1"),
+        ("limit", "many"),
+        ("offset", "1.5"),
+    ],
+)
+def test_malformed_values_are_told(parameter: tuple[str, str]) -> None:
+    with pytest.raises(InvalidQuery):
+        asked(parameter)
+
+
+@pytest.mark.req("REQ-QIDO-05", "REQ-QIDO-08")
+def test_what_is_not_done_is_ignored_and_told() -> None:
+    search = asked(("fuzzymatching", "true"), ("NoSuchThing", "1"), ("00020010", "x"))
+    assert search.query == Query(QueryLevel.INSTANCE)
+    assert len(search.warnings) == 3
+
+
+@pytest.mark.req("REQ-QIDO-06")
+def test_included_fields_come_repeated_or_with_commas() -> None:
+    repeated = asked(("includefield", "00480105"), ("includefield", "OpticalPathSequence"))
+    listed = asked(("includefield", "OpticalPathSequence,00080018,bogus"))
+    assert repeated.include == {0x00480105}
+    assert listed.include == {0x00480105, 0x00080018}
+    assert repeated.needs_headers
+    assert not asked(("includefield", "Rows,StudyDate")).needs_headers
+    assert asked(("includefield", "all")).needs_headers
+
+
+def test_the_path_wins_over_a_contradicting_key() -> None:
+    with pytest.raises(InvalidQuery):
+        parse_search(
+            QueryLevel.SERIES, [("StudyInstanceUID", "1.2")], [("StudyInstanceUID", "1.3")]
+        )
+
+
+@given(st.lists(st.tuples(st.text(max_size=12), st.text(max_size=12)), max_size=5))
+def test_any_parameters_end_in_an_answer(parameters: list[tuple[str, str]]) -> None:
+    try:
+        asked(*parameters)
+    except InvalidQuery:
+        pass

@@ -51,9 +51,8 @@ def run(port: int, slide: Path | None, data: Path | None, *, check: bool) -> int
     address = loopback_address("127.0.0.1", port)
     settings = Settings(data)
     data.mkdir(parents=True, exist_ok=True)
-    services = bootstrap.open_services(settings)
-    services.ingest.add(os.path.abspath(slide or _drawn(data)), None)  # noqa: PTH100  # as given
-    services.index.close()
+    path = os.path.abspath(slide or _drawn(data))  # links stay as given
+    bootstrap.open_services(settings).ingest.add(path)
     if check:
         return _checked(data, address)
     click.echo(f"Slides: {address.url}/    DICOMweb: {address.url}/dicom-web    Stop: Ctrl-C")

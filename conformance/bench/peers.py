@@ -69,9 +69,7 @@ def wsidicomizer() -> Peer:
 
 def orthanc_wsi_dicomizer() -> Peer:
     """Return the converter of orthanc-wsi."""
-    return Peer(
-        "OrthancWSIDicomizer", _which("OrthancWSIDicomizer"), "apt install orthanc-wsi"
-    )
+    return Peer("OrthancWSIDicomizer", _which("OrthancWSIDicomizer"), "apt install orthanc-wsi")
 
 
 def nginx() -> Peer:

@@ -81,9 +81,11 @@ def median(values: Sequence[float]) -> float:
 
 
 def spread(values: Sequence[float], digits: int) -> str:
-    """Return ``median (least-most)``."""
+    """Return ``median (least-most)``, or the value if there is only one."""
     if not values:
         return "-"
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
     low, high = min(values), max(values)
     return f"{median(values):.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
 

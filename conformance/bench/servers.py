@@ -131,7 +131,6 @@ def _running(command: Sequence[str], log: Path, port: int, path: str) -> Iterato
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, path: str, log: Path) -> None:
-    name = process.args[0] if isinstance(process.args, tuple) else process.args
     deadline = time.monotonic() + _READY_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -141,7 +140,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, path: str, lo
                 return
         time.sleep(0.05)
     said = log.read_text("utf-8", "replace").strip().splitlines()[-3:]
-    raise ProgramFailed(f"{name} did not answer: {' '.join(said)}")
+    raise ProgramFailed(f"the server did not answer: {' '.join(said)}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

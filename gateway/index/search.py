@@ -164,10 +164,10 @@ def _compared(
         case Wildcard(pattern):
             return dialect.wildcard(column, _form(keyword, pattern, _SINGLE))
         case Range(low, high):
-            if vr_of(keyword) not in _LOWEST:
+            if vr_of(keyword) not in _HIGHEST:
                 raise InvalidQuery(f"{keyword} cannot be searched for by a range.")
             # What has a value is not below "0"; what is empty is.
-            above = column >= (_form(keyword, low, _LOWEST) if low else "0")
+            above = column >= (_form(keyword, low, _SINGLE) if low else "0")
             return above & (column <= _form(keyword, high, _HIGHEST)) if high else above
 
 
@@ -176,7 +176,6 @@ def _date(text: str) -> str | None:
 
 
 _SINGLE: Final[dict[str, Form]] = {"PN": folded, "TM": full_time, "DA": _date}
-_LOWEST: Final[dict[str, Form]] = {"TM": full_time, "DA": _date}
 _HIGHEST: Final[dict[str, Form]] = {"TM": partial(full_time, rest=LAST_OF_HOUR), "DA": _date}
 
 

@@ -76,6 +76,7 @@ _SLIDES: Final = (
         select(func.count())
         .where(tables.instances.c.slide_id == tables.slides.c.id)
         .scalar_subquery(),
+        tables.slides.c.sha256,
     )
     .join_from(tables.slides, tables.series)
     .join(tables.studies)
@@ -296,9 +297,10 @@ def _slide(
     identity: str,
     state: str,
     instances: int,
+    sha256: str | None,
 ) -> Slide:
     file = _linked(path, fingerprint, signature)
-    return Slide(study, series, file, identity, SlideState(state), instances)
+    return Slide(study, series, file, identity, SlideState(state), instances, sha256)
 
 
 def _study(connection: Connection, attributes: Attributes) -> int:

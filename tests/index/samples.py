@@ -100,7 +100,7 @@ def fork_and_add(url: str) -> tuple[int, int, int]:
 
 def open_together(url: str, barrier: Barrier) -> None:
     """Open an index at the same moment as another process does."""
-    barrier.wait()
+    barrier.wait(timeout=60)
     index = open_index(url)
     index.epoch()
     index.close()

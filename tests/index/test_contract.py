@@ -483,7 +483,7 @@ def test_the_attributes_of_several_values_are_known() -> None:
 
 def test_processes_may_make_the_tables_at_once(url: str, spawn: SpawnContext) -> None:
     barrier = spawn.Barrier(2)
-    processes = [spawn.Process(target=samples.open_together, args=(url, barrier)) for _ in range(3)]
+    processes = [spawn.Process(target=samples.open_together, args=(url, barrier)) for _ in range(2)]
     for process in processes:
         process.start()
     for process in processes:

@@ -37,9 +37,9 @@ _OPTIONS = (
 class Page:
     """One tab. Commands are answered in order; what the page complains about is collected."""
 
-    def __init__(self, to_browser: int, from_browser: int) -> None:
-        self._commands = os.fdopen(to_browser, "wb", buffering=0)
-        self._answers = os.fdopen(from_browser, "rb", buffering=0)
+    def __init__(self, commands: io.FileIO, answers: io.FileIO) -> None:
+        self._commands = commands
+        self._answers = answers
         self._rest = b""
         self._count = 0
         self._session: str | None = None
@@ -49,6 +49,8 @@ class Page:
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             self.command(f"{domain}.enable")
+        calm = {"name": "prefers-reduced-motion", "value": "reduce"}
+        self.command("Emulation.setEmulatedMedia", features=[calm])
 
     def command(self, method: str, **parameters: object) -> dict[str, Any]:
         """Send a command and return its result."""
@@ -75,8 +77,15 @@ class Page:
         answer: dict[str, Any] = json.loads(message)
         return answer
 
-    def open(self, url: str, width: int = 1280, height: int = 800, ratio: float = 1) -> None:
-        """Open an address in a window of so many CSS pixels, and wait until it is drawn."""
+    def open(
+        self,
+        url: str,
+        width: int = 1280,
+        height: int = 800,
+        ratio: float = 1,
+        state: str = "true",
+    ) -> None:
+        """Open an address in a window of so many CSS pixels, and wait for its state."""
         self.command(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -85,7 +94,7 @@ class Page:
             mobile=False,
         )
         self.command("Page.navigate", url=url)
-        self.wait()
+        self.wait(state)
 
     def wait(self, state: str = "true") -> None:
         """Wait until the page says that it is drawn, or that it has failed."""
@@ -135,7 +144,11 @@ def browsing(profile: Path) -> Iterator[Page]:
     os.close(command_read)
     os.close(answer_write)
     try:
-        yield Page(command_write, answer_read)
+        with (
+            os.fdopen(command_write, "wb", buffering=0) as commands,
+            os.fdopen(answer_read, "rb", buffering=0) as answers,
+        ):
+            yield Page(commands, answers)
     finally:
         process.terminate()
         process.wait(20)

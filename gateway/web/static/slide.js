@@ -6,6 +6,9 @@ import { Problem, SlideImage, value, values } from "./dicom.js";
 /** Pixels of the coarsest level that may be drawn into one pixel of the screen, per side. */
 const MOST_REDUCTION = 16;
 
+/** How much a level may be magnified: scanners round sizes, and this little is not seen. */
+const ENOUGH = 1.05;
+
 /** Zooms beyond one pixel of the slide per pixel of the page: up to four times. */
 const ZOOMS_BEYOND = 4;
 
@@ -39,7 +42,7 @@ export class Slide {
    * @param {number} resolution Pixels of the screen per pixel of the base level.
    */
   levelFor(resolution) {
-    const enough = (level) => level.across * resolution <= 1 + 1e-6;
+    const enough = (level) => level.across * resolution <= ENOUGH;
     return this.levels.findLast(enough) ?? this.levels[0];
   }
 

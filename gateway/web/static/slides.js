@@ -64,7 +64,8 @@ async function complete(series, card) {
     const name = card.querySelector(".container").textContent;
     place.replaceChildren(shown ? await picture(shown, `Slide ${name}`) : "No picture");
   } catch (error) {
-    place.textContent = `${error.title ?? ""} ${error.message}`;
+    place.textContent = error.title ?? "No picture";
+    place.title = error.message;
     place.classList.add("hatched");
   }
 }

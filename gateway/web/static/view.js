@@ -73,6 +73,7 @@ function showMap(slide) {
     wheelPxPerZoomLevel: 40,
     attributionControl: false,
     fadeAnimation: false,
+    zoomAnimation: !matchMedia("(prefers-reduced-motion: reduce)").matches,
     maxBounds: slide.bounds.pad(0.5),
   });
   const layer = new SlideLayer(slide, new Frames(), { maxZoom: crs.last });

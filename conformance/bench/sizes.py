@@ -1,0 +1,93 @@
+"""Whether the number of an instance's frames matters for serving one of them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from conformance.bench import servers
+from conformance.bench.client import Frames, base_level
+from conformance.bench.contenders import add, dicomweb
+from conformance.bench.load import Load, random_frames
+from conformance.bench.programs import slide
+from conformance.bench.report import Chapter, at_most, median, spread
+
+_CONNECTIONS = 16
+_APART = 1.2
+_FRAME_BYTES = 8192
+_COLUMNS = ("instance", "frames/s", "p99 ms", "1 client: p50 ms", "bytes of an answer")
+_NOTE = (
+    "slidegate, linked, both instances in one server, in turn; both files sparse and in the page "
+    "cache. The goals are the ratio of the medians, the slower to the faster."
+)
+
+
+@dataclass(slots=True)
+class _Measured:
+    """An instance, and what was measured of it, one value each round."""
+
+    level: Frames
+    crowd: list[Load] = field(default_factory=list)
+    single: list[Load] = field(default_factory=list)
+
+
+def compare(work: Path, wrk: Path, tiles: Sequence[int], rounds: int, seconds: float) -> Chapter:
+    """Measure an instance with few frames and one with many; the frames are of one size.
+
+    Parameters
+    ----------
+    tiles
+        Frames of the instances.
+    rounds, seconds
+        Runs of each instance, and their length.
+    """
+    data = work / "sizes"
+    shutil.rmtree(data, ignore_errors=True)
+    try:
+        studies = [add(work, _slide(work, count), data) for count in tiles]
+        with servers.slidegate(data, work / "serve.log") as server:
+            instances = [_Measured(base_level(server.port, study)) for study in studies]
+            for instance in instances:  # warms up
+                _load(work, wrk, server.port, instance, 1)
+                instance.crowd.clear()
+                instance.single.clear()
+            for _ in range(rounds):
+                for instance in instances:
+                    _load(work, wrk, server.port, instance, seconds)
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+    return _chapter(instances)
+
+
+def _slide(work: Path, tiles: int) -> Path:
+    """Return a sparse slide whose frames have the one size; its levels add a sixteenth."""
+    return slide(work, tiles * (_FRAME_BYTES + 2048) * 17 // 16, tiles, sparse=True)
+
+
+def _load(work: Path, wrk: Path, port: int, instance: _Measured, seconds: float) -> None:
+    target = dicomweb(instance.level)
+    instance.crowd.append(random_frames(wrk, port, target, _CONNECTIONS, seconds, work))
+    instance.single.append(random_frames(wrk, port, target, 1, seconds, work))
+
+
+def _chapter(instances: Sequence[_Measured]) -> Chapter:
+    counts = " and of ".join(f"{one.level.count:,}" for one in instances)
+    chapter = Chapter(f"Frames of an instance of {counts} frames", _COLUMNS, [_NOTE])
+    for one in instances:
+        chapter.rows.append(
+            (
+                f"{one.level.count:,} frames",
+                spread([load.rate for load in one.crowd], 0),
+                spread([load.p99_ms for load in one.crowd], 1),
+                spread([load.p50_ms for load in one.single], 3),
+                spread([load.answer_bytes for load in one.crowd], 0),
+            )
+        )
+    rates = [median([load.rate for load in one.crowd]) for one in instances]
+    delays = [median([load.p50_ms for load in one.single]) for one in instances]
+    for text, values in (("frames/s", rates), ("one client's median", delays)):
+        apart = max(values) / min(values)
+        chapter.goals.append(at_most(f"{text}, one instance to the other", apart, _APART, ""))
+    return chapter

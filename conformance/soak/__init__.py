@@ -1,0 +1,1 @@
+"""Long fault runs: ``python -m conformance.soak`` runs them all."""

@@ -37,7 +37,7 @@ _LOG = {
         }
     },
     "root": {"handlers": ["stderr"], "level": "WARNING"},
-    "loggers": {"_granian": {"propagate": True, "level": "ERROR"}, "granian.access": {"propagate": True}},
+    "loggers": {"_granian": {"propagate": True}, "granian.access": {"propagate": True}},
 }
 
 
@@ -102,7 +102,7 @@ def serve(settings: Settings, address: Address) -> None:
         workers=_WORKERS,
         blocking_threads=_BLOCKING_THREADS,
         respawn_failed_workers=True,
-        log_level=LogLevels.warning,
+        log_level=LogLevels.error,
         log_dictconfig=_LOG,
         websockets=False,
     )

@@ -95,5 +95,3 @@ def server(
     slidegate("add", svs[0], "--data", data)
     with serving(data, "--no-materialise") as running:
         yield running
-
-

@@ -56,13 +56,13 @@ def _slidegate(*arguments: str | Path) -> str:
 @contextmanager
 def _serving(data: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     command = [sys.executable, "-m", "gateway.cli", "serve", "--data", str(data), "--port", "0"]
-    process = subprocess.Popen([*command, "--no-materialise"], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield f"{process.stdout.readline().split()[1]}/dicom-web", process
-    finally:
-        process.terminate()
-        process.wait(30)
+    command.append("--no-materialise")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield f"{process.stdout.readline().split()[1]}/dicom-web", process
+        finally:
+            process.terminate()
 
 
 def _fetched(root: str, study: str) -> dict[str, tuple[str, str]]:

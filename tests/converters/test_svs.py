@@ -204,7 +204,7 @@ def test_tiles_without_bytes_are_told(tmp_path: Path) -> None:
     make_svs(path)
     counts = tag_values(path, 0, TILE_BYTE_COUNTS)
     patch_tag(path, 0, TILE_BYTE_COUNTS, [0, 0, *counts[2:]])
-    with pytest.raises(SlideUnreadable, match="2 of .* have no bytes"):
+    with pytest.raises(SlideUnreadable, match=r"2 of .* have no bytes"):
         scanned(path)
 
 

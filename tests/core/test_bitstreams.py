@@ -1,5 +1,7 @@
 """Walks over JPEG."""
 
+import itertools
+
 import imagecodecs
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ def test_the_frame_header_is_read() -> None:
 def test_segments_lie_one_after_the_other_up_to_the_scan() -> None:
     found = list(jpeg_segments(JPEG))
     assert found[0].start == 2
-    assert all(one.stop == next_.start for one, next_ in zip(found, found[1:], strict=False))
+    assert all(one.stop == next_.start for one, next_ in itertools.pairwise(found))
     assert found[-1].marker == SOS
 
 
@@ -48,7 +50,5 @@ def test_any_bytes_end_in_an_answer(data: bytes) -> None:
 
 @given(st.lists(st.binary(max_size=20).map(lambda part: part.replace(b"\xff", b"\xff\x00"))))
 def test_restart_intervals_are_found_where_their_markers_are(parts: list[bytes]) -> None:
-    scan = b"".join(
-        part + bytes((0xFF, 0xD0 + number % 8)) for number, part in enumerate(parts)
-    )
+    scan = b"".join(part + bytes((0xFF, 0xD0 + number % 8)) for number, part in enumerate(parts))
     assert restart_intervals(scan) == [*parts, b""]

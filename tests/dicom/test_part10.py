@@ -37,9 +37,7 @@ def written(layout: Part10, source: bytes) -> bytes:
     st.lists(st.binary(min_size=1, max_size=30), min_size=1, max_size=20),
     st.integers(0, 5),
 )
-def test_frames_come_back_whole_from_a_stream(
-    prefix: bytes, frames: list[bytes], gap: int
-) -> None:
+def test_frames_come_back_whole_from_a_stream(prefix: bytes, frames: list[bytes], gap: int) -> None:
     source = b"".join(bytes(gap) + frame for frame in frames)
     lengths = np.array([len(frame) for frame in frames], np.int64)
     offsets = np.cumsum(lengths + gap) - lengths

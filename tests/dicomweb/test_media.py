@@ -156,9 +156,12 @@ def test_a_multipart_body_is_framed_to_the_byte() -> None:
     parts = [Part("http://x/1", (b"ab", b"c")), Part("http://x/2", (b"\r\n--",))]
     body = b"".join(multipart.stream(parts))
     head = f"Content-Type: image/jpeg; transfer-syntax={JPEG_BASELINE}\r\nContent-Location: "
-    assert body == (
-        f"--{boundary}\r\n{head}http://x/1\r\n\r\nabc\r\n"
-        f"--{boundary}\r\n{head}http://x/2\r\n\r\n\r\n--\r\n--{boundary}--\r\n"
-    ).encode()
+    assert (
+        body
+        == (
+            f"--{boundary}\r\n{head}http://x/1\r\n\r\nabc\r\n"
+            f"--{boundary}\r\n{head}http://x/2\r\n\r\n\r\n--\r\n--{boundary}--\r\n"
+        ).encode()
+    )
     assert multipart.size(["http://x/1", "http://x/2"], [3, 4]) == len(body)
     assert Multipart(Offer(DICOM)).content_type != Multipart(Offer(DICOM)).content_type

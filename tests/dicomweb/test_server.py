@@ -21,6 +21,7 @@ from tests.conftest import Server, serving, slidegate
 from tests.factories import SvsTruth, make_svs
 
 Json = dict[str, Any]
+UIDS = ("0020000D", "0020000E", "00080018")
 OCTETS = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
 
 
@@ -54,9 +55,7 @@ def parts_of(answer: requests.Response) -> list[tuple[str, bytes]]:
 
 
 @pytest.mark.req("REQ-FRM-01", "REQ-FRM-02", "REQ-HTTP-10")
-def test_frames_come_in_the_order_asked_for(
-    server: Server, svs: tuple[Path, SvsTruth]
-) -> None:
+def test_frames_come_in_the_order_asked_for(server: Server, svs: tuple[Path, SvsTruth]) -> None:
     tiles = svs[1].levels[0].tiles
     answer = server.get(f"{instance_path(server)}/frames/3,1,2,1", OCTETS)
     parts = parts_of(answer)
@@ -84,9 +83,7 @@ def test_every_frame_is_the_tile_joined_with_its_tables(
 
 
 @pytest.mark.req("REQ-FRM-04")
-def test_native_pixels_are_what_openslide_sees(
-    server: Server, svs: tuple[Path, SvsTruth]
-) -> None:
+def test_native_pixels_are_what_openslide_sees(server: Server, svs: tuple[Path, SvsTruth]) -> None:
     level = svs[1].levels[0]
     answer = server.get(f"{instance_path(server)}/frames/2", "application/octet-stream")
     pixels = np.frombuffer(answer.content, np.uint8).reshape(level.tile, level.tile, 3)
@@ -149,10 +146,9 @@ def test_metadata_hold_every_attribute_of_the_file(server: Server) -> None:
         assert set(document) == tags | {"00083002"}
         assert list(document) == sorted(document)
         del document["00083002"]
-        restored = pydicom.Dataset.from_json(document)
         del dataset.PixelData
-        for element in dataset:
-            assert str(restored[element.tag].value) == str(element.value)
+        read_back = pydicom.Dataset.from_json(dataset.to_json_dict())
+        assert pydicom.Dataset.from_json(document) == read_back
 
 
 @pytest.mark.req("REQ-META-02", "REQ-META-03", "REQ-META-04", "REQ-META-06", "REQ-HTTP-02")
@@ -165,7 +161,9 @@ def test_bulk_data_are_inline_in_metadata_and_at_their_uri(server: Server) -> No
     assert single.headers["Content-Type"] == "application/octet-stream"
     accept = 'multipart/related; type="application/octet-stream"'
     ((_, body),) = parts_of(requests.get(uri, headers={"Accept": accept}, timeout=10))
-    (document,) = found(server, f"{match['00081190']['Value'][0].removeprefix(server.root)}/metadata")
+    (document,) = found(
+        server, f"{match['00081190']['Value'][0].removeprefix(server.root)}/metadata"
+    )
     inline = pydicom.Dataset.from_json(document).OpticalPathSequence[0].ICCProfile
     assert single.content == body == inline
     for wrong in ("00282000", "00480105/7/00282000", "00480105/0/00480106", "x", "00480105/x/1"):
@@ -256,25 +254,24 @@ def test_the_python_client_searches_and_retrieves(
     server: Server, svs: tuple[Path, SvsTruth]
 ) -> None:
     client = DICOMwebClient(server.root)
-    (study,) = client.search_for_studies(get_remaining=True, limit=1)
-    uid = study["0020000D"]["Value"][0]
+    (match,) = client.search_for_studies(get_remaining=True, limit=1)
+    uid = match["0020000D"]["Value"][0]
     instances = client.search_for_instances(uid, get_remaining=True, limit=4)
     assert len({one["00080018"]["Value"][0] for one in instances}) == 6
     base = instances[0]
-    key = [base[tag]["Value"][0] for tag in ("0020000D", "0020000E", "00080018")]
-    frames = client.retrieve_instance_frames(*key, frame_numbers=[2, 1])
+    study, series, instance = (base[tag]["Value"][0] for tag in UIDS)
+    frames = client.retrieve_instance_frames(study, series, instance, [2, 1])
     assert [frame[-50:] for frame in frames] == [
         tile[-50:] for tile in (svs[1].levels[0].tiles[1], svs[1].levels[0].tiles[0])
     ]
-    assert len(client.retrieve_series_metadata(*key[:2])) == 6
-    assert client.retrieve_instance(*key).NumberOfFrames == len(svs[1].levels[0].tiles)
-    assert len(client.retrieve_series(*key[:2])) == 6
+    assert len(client.retrieve_series_metadata(study, series)) == 6
+    whole = client.retrieve_instance(study, series, instance)
+    assert whole.NumberOfFrames == len(svs[1].levels[0].tiles)
+    assert len(client.retrieve_series(study, series)) == 6
 
 
 @pytest.mark.req("REQ-QIDO-11", "REQ-META-03")
-def test_wsidicom_opens_the_running_server(
-    server: Server, svs: tuple[Path, SvsTruth]
-) -> None:
+def test_wsidicom_opens_the_running_server(server: Server, svs: tuple[Path, SvsTruth]) -> None:
     (series,) = found(server, "/series")
     client = WsiDicomWebClient.create_client(server.root)
     study_uid, series_uid = (series[tag]["Value"][0] for tag in ("0020000D", "0020000E"))
@@ -317,26 +314,25 @@ def test_a_taken_port_is_told(server: Server, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "request_text",
     [
-        b"GET /dicom-web/studies/%00/series HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        b"GET /dicom-web/studies?limit=%ff HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        b"GET /dicom-web/instances?includefield=%ff%fe&%ff=1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        b"GET /dicom-web/studies/1/series/1/instances/1/frames/%d9%a1 HTTP/1.1\r\nHost: [::1]\r\n\r\n",
-        b"POST /dicom-web/studies HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc",
+        b"GET /dicom-web/studies/%00/series HTTP/1.1",
+        b"GET /dicom-web/studies?limit=%ff HTTP/1.1",
+        b"GET /dicom-web/studies?PatientName=%00 HTTP/1.1",
+        b"GET /dicom-web/instances?includefield=%ff%fe&%ff=1 HTTP/1.1",
+        b"GET /dicom-web/studies/1/series/1/instances/1/frames/%d9%a1 HTTP/1.1",
+        b"POST /dicom-web/studies HTTP/1.1\r\nContent-Length: 0",
     ],
 )
 def test_strange_requests_end_in_a_plain_answer(server: Server, request_text: bytes) -> None:
     host, port = re.match(r"http://(.*):(\d+)", server.url).groups()  # type: ignore[union-attr]
     with socket.create_connection((host, int(port)), timeout=10) as connection:
-        connection.sendall(request_text)
+        connection.sendall(request_text + b"\r\nHost: localhost\r\n\r\n")
         answer = connection.recv(65536)
     status = int(answer.split()[1])
     assert 200 <= status < 500
     assert b"Traceback" not in answer
 
 
-def test_a_slide_added_while_it_runs_is_served_at_once(
-    server: Server, tmp_path: Path
-) -> None:
+def test_a_slide_added_while_it_runs_is_served_at_once(server: Server, tmp_path: Path) -> None:
     slide = tmp_path / "late.svs"
     make_svs(slide, seed=7)
     data = tmp_path / "data"

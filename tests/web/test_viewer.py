@@ -90,9 +90,7 @@ def seen_and_true(
     seen = page.screenshot()[above : above + rows, first : first + columns]
     truth = resized(slide.levels[0].pixels, columns, rows)
     inner = np.s_[70 * ratio : -8, 70 * ratio : -8]
-    moved = [
-        [np.roll(truth, (down, right), (0, 1))[inner] for right in SHIFTS] for down in SHIFTS
-    ]
+    moved = [[np.roll(truth, (down, right), (0, 1))[inner] for right in SHIFTS] for down in SHIFTS]
     return seen[inner], moved
 
 
@@ -127,6 +125,7 @@ def test_the_whole_slide_is_drawn_where_it_belongs(
     page.open(view, width, height, ratio)
     seen, moved = seen_and_true(page, slide, ratio, scale)
     shifted = np.array([[difference(seen, truth) for truth in line] for line in moved])
+    print(np.round(shifted, 1))
     down, right = np.unravel_index(shifted.argmin(), shifted.shape)
     assert max(abs(SHIFTS[down]), abs(SHIFTS[right])) <= ratio, shifted
     for row, column in np.ndindex(6, 8):  # every part, not just most

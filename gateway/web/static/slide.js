@@ -190,7 +190,7 @@ function framesWithin({ image, across, down }, resolution, coords, canvas) {
 async function draw(context, { frame, columns, rows, to }) {
   const place = [to.left, to.top, to.right - to.left, to.bottom - to.top];
   try {
-    context.drawImage(await frame.bitmap, 0, 0, columns, rows, ...place);
+    context.drawImage(await frame.bitmap, 0, 0, 240, 240, ...place);
   } catch (error) {
     context.fillStyle = hatched(context);
     context.fillRect(...place);

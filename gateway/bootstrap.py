@@ -68,8 +68,8 @@ def open_services(settings: Settings) -> Services:
     return Services(index, store, links, ingest, retrieve, Search(index, retrieve))
 
 
-def load_application(settings: Settings, public_url: str, _target: str = "") -> WSGIApplication:
-    """Return the HTTP application; each server process calls this for itself."""
+def load_application(settings: Settings, public_url: str) -> WSGIApplication:
+    """Return the HTTP application; each server process has one of its own."""
     from gateway.dicomweb.app import http_application
     from gateway.web.pages import blueprint
 
@@ -77,6 +77,13 @@ def load_application(settings: Settings, public_url: str, _target: str = "") -> 
     return http_application(
         services.retrieve, services.search, services.index.epoch, public_url, [blueprint()]
     )
+
+
+def _load_in_worker(settings: Settings, public_url: str, _target: str) -> WSGIApplication:
+    from gateway.jobs.local import end_with_parent
+
+    end_with_parent()
+    return load_application(settings, public_url)
 
 
 def serve(settings: Settings, address: Address) -> None:
@@ -108,9 +115,10 @@ def serve(settings: Settings, address: Address) -> None:
     )
     server.on_startup(Announcer(address.url).start)
     if settings.materialise_after_s is not None:
-        command = [sys.executable, "-m", "gateway.cli", "worker", "--data", str(settings.data)]
+        command = [sys.executable, "-m", "gateway.cli", "worker", "--with-parent"]
+        command += ["--data", str(settings.data)]
         command += ["--database", settings.database] if settings.database else []
         companion = Companion(command)
         server.on_startup(companion.start)
         server.on_shutdown(companion.stop)
-    server.serve(target_loader=partial(load_application, settings, address.url))
+    server.serve(target_loader=partial(_load_in_worker, settings, address.url))

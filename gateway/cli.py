@@ -243,11 +243,14 @@ def check_links(data: Path, database: str, as_json: bool) -> None:
 @main.command()
 @_data
 @_database
-def worker(data: Path, database: str) -> None:
+@click.option("--with-parent", is_flag=True, hidden=True, help="End when the parent process does.")
+def worker(data: Path, database: str, with_parent: bool) -> None:
     """Materialise added slides when they are due; 'serve' starts one by itself."""
     from gateway.bootstrap import open_services
-    from gateway.jobs.local import materialise_forever
+    from gateway.jobs.local import end_with_parent, materialise_forever
 
+    if with_parent:
+        end_with_parent()
     with _errors_told():
         materialise_forever(open_services(_settings(data, database)).ingest)
 

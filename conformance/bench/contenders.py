@@ -44,15 +44,21 @@ class Running:
         return column, row
 
 
-Start = Callable[[], AbstractContextManager[Running]]
-
-
 @dataclass(slots=True)
 class Contender:
-    """A way to serve the frames, and what was measured of it, one value each round."""
+    """A way to serve the frames, and what was measured of it, one value each round.
+
+    Parameters
+    ----------
+    start
+        Runs the server while the context is open.
+    served
+        File or folder whose bytes it gives out.
+    """
 
     name: str
-    start: Start
+    start: Callable[[], AbstractContextManager[Running]]
+    served: Path
     crowd: list[Load] = field(default_factory=list)
     single: list[Load] = field(default_factory=list)
     peaks_mb: list[float] = field(default_factory=list)
@@ -96,8 +102,10 @@ def contenders(work: Path, source: Path) -> Iterator[Field]:
         notes: list[str] = []
         yield Field(
             [
-                Contender("slidegate, linked", partial(_slidegate, work, linked, study)),
-                Contender("slidegate, materialised", partial(_slidegate, work, written, study)),
+                Contender("slidegate, linked", partial(_slidegate, work, linked, study), source),
+                Contender(
+                    "slidegate, materialised", partial(_slidegate, work, written, study), written
+                ),
             ],
             [*_nginx(work, static, frames, notes), *_orthanc(work, source, study, notes)],
             static,
@@ -156,7 +164,7 @@ def _nginx(work: Path, static: Path, frames: int, notes: list[str]) -> Sequence[
         with servers.nginx(program, static, work / "nginx") as server:
             yield Running(server, Target("/", [(1, frames)], VIEWER_ACCEPT))
 
-    return [Contender(CEILING, start)]
+    return [Contender(CEILING, start, static)]
 
 
 def _orthanc(work: Path, source: Path, study: str, notes: list[str]) -> Sequence[Contender]:
@@ -187,6 +195,6 @@ def _orthanc(work: Path, source: Path, study: str, notes: list[str]) -> Sequence
             yield Running(server, target, columns)
 
     return [
-        Contender("Orthanc, DICOMweb frames", frames),
-        Contender("Orthanc, /wsi/tiles", tiles),
+        Contender("Orthanc, DICOMweb frames", frames, folder),
+        Contender("Orthanc, /wsi/tiles", tiles, folder),
     ]

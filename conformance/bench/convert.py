@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conformance.bench import peers
-from conformance.bench.programs import ProgramFailed, Usage, measure, slide
+from conformance.bench.programs import ProgramFailed, Usage, measure, slide, warm
 from conformance.bench.report import Chapter, at_least, at_most, median, spread
 
 _TILE_BYTES = 16_100
@@ -105,7 +105,7 @@ def _chapter(
         walls = [usage.wall_s for usage in runs]
         chapter.rows.append(
             (
-                f"{name} + fsync, {len(runs)} runs",
+                f"{name} + fsync, n = {len(runs)}",
                 spread(walls, 2),
                 spread([usage.cpu_s for usage in runs], 2),
                 "-" if name == _COPY else spread([usage.peak_mb for usage in runs], 0),
@@ -145,6 +145,7 @@ def _measured(
 def _run(work: Path, source: Path, converter: Converter) -> Usage:
     folder = work / "converted"
     folder.mkdir()
+    warm(source)
     try:
         return measure(
             converter.command(source, folder), work / "convert.log", output_folder=folder

@@ -10,7 +10,7 @@ from conformance.bench import peers, sizes
 from conformance.bench.client import VIEWER_ACCEPT
 from conformance.bench.contenders import CEILING, Contender, Field, Running, contenders
 from conformance.bench.load import Load, random_frames
-from conformance.bench.programs import ProgramFailed, slide
+from conformance.bench.programs import ProgramFailed, slide, warm
 from conformance.bench.report import Chapter, at_least, at_most, median, spread
 
 _CONNECTIONS = 16
@@ -34,7 +34,8 @@ _NOTES = (
     "rounds; the ratio is that of the same round; peak RSS is summed over a server's processes.",
     f"A server that takes more than {_SLOW_S * 1e3:.0f} ms for a frame is measured for at least "
     f"{_SLOW_RUN_S:.0f} s.",
-    "Every server gave the same bytes of a probed frame before each round.",
+    "Every server gave the same bytes of a probed frame before each round; what it serves was in "
+    "the page cache.",
 )
 
 
@@ -94,6 +95,7 @@ def _measure(
     work: Path, wrk: Path, all_: Field, contender: Contender, number: int, seconds: float
 ) -> None:
     """Start a server, check a frame, load it, and stop it."""
+    warm(contender.served)
     with contender.start() as running:
         port, target = running.server.port, running.target
         _check(running, contender.name, all_, 1 + 7919 * number % all_.frames)

@@ -119,15 +119,17 @@ def _sync(folder: Path) -> None:
 
 
 def warm(path: Path) -> None:
-    """Read a file once, so that it lies in the page cache."""
+    """Read a file, or all files below a folder, so that they lie in the page cache."""
     buffer = bytearray(8 << 20)
-    with path.open("rb", buffering=0) as file:
-        while file.readinto(buffer):
-            pass
+    for place in path.rglob("*") if path.is_dir() else [path]:
+        if place.is_file():
+            with place.open("rb", buffering=0) as file:
+                while file.readinto(buffer):
+                    pass
 
 
 def slide(work: Path, file_bytes: int, tiles: int, *, sparse: bool = False) -> Path:
-    """Return a synthetic SVS in the page cache; one that an earlier run has left is used again.
+    """Return a synthetic SVS; one that an earlier run has left is used again.
 
     A process of its own draws it, so that this one stays small.
     """
@@ -138,5 +140,4 @@ def slide(work: Path, file_bytes: int, tiles: int, *, sparse: bool = False) -> P
         command += ["--bytes", str(file_bytes), "--tiles", str(tiles)]
         measure([*command, "--sparse"] if sparse else command, work / "slides.log")
         aside.rename(path)
-    warm(path)
     return path

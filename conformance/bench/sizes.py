@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import random
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,16 +14,25 @@ from conformance.bench import servers
 from conformance.bench.client import Frames, base_level
 from conformance.bench.contenders import add, dicomweb
 from conformance.bench.load import Load, random_frames
-from conformance.bench.programs import slide
+from conformance.bench.programs import slide, warm
 from conformance.bench.report import Chapter, at_most, median, spread
 
 _CONNECTIONS = 16
 _APART = 1.2
 _FRAME_BYTES = 8192
-_COLUMNS = ("instance", "frames/s", "p99 ms", "1 client: p50 ms", "bytes of an answer")
+_READS = 20_000
+_COLUMNS = (
+    "instance",
+    "frames/s",
+    "p99 ms",
+    "1 client: p50 ms",
+    "bytes of an answer",
+    "open + pread alone us",
+)
 _NOTE = (
     "slidegate, linked, both instances in one server, in turn; both files sparse and in the page "
-    "cache. The goals are the ratio of the medians, the slower to the faster."
+    "cache. 'open + pread alone' is what the operating system takes for one random frame of the "
+    "file. The goals are the ratio of the medians, the slower to the faster."
 )
 
 
@@ -28,9 +40,11 @@ _NOTE = (
 class _Measured:
     """An instance, and what was measured of it, one value each round."""
 
+    source: Path
     level: Frames
     crowd: list[Load] = field(default_factory=list)
     single: list[Load] = field(default_factory=list)
+    reads_us: list[float] = field(default_factory=list)
 
 
 def compare(work: Path, wrk: Path, tiles: Sequence[int], rounds: int, seconds: float) -> Chapter:
@@ -46,13 +60,13 @@ def compare(work: Path, wrk: Path, tiles: Sequence[int], rounds: int, seconds: f
     data = work / "sizes"
     shutil.rmtree(data, ignore_errors=True)
     try:
-        studies = [add(work, _slide(work, count), data) for count in tiles]
+        sources = [_slide(work, count) for count in tiles]
+        studies = [add(work, source, data) for source in sources]
         with servers.slidegate(data, work / "serve.log") as server:
-            instances = [_Measured(base_level(server.port, study)) for study in studies]
-            for instance in instances:  # warms up
-                _load(work, wrk, server.port, instance, 1)
-                instance.crowd.clear()
-                instance.single.clear()
+            instances = [
+                _Measured(source, base_level(server.port, study))
+                for source, study in zip(sources, studies, strict=True)
+            ]
             for _ in range(rounds):
                 for instance in instances:
                     _load(work, wrk, server.port, instance, seconds)
@@ -68,8 +82,23 @@ def _slide(work: Path, tiles: int) -> Path:
 
 def _load(work: Path, wrk: Path, port: int, instance: _Measured, seconds: float) -> None:
     target = dicomweb(instance.level)
+    warm(instance.source)
+    instance.reads_us.append(_read_us(instance.source))
+    random_frames(wrk, port, target, _CONNECTIONS, 1, work)
     instance.crowd.append(random_frames(wrk, port, target, _CONNECTIONS, seconds, work))
     instance.single.append(random_frames(wrk, port, target, 1, seconds, work))
+
+
+def _read_us(source: Path) -> float:
+    """Return the microseconds of opening the file and reading one frame's bytes from it."""
+    places = range(0, source.stat().st_size - _FRAME_BYTES, _FRAME_BYTES)
+    offsets = random.choices(places, k=_READS)
+    started = time.perf_counter()
+    for offset in offsets:
+        descriptor = os.open(source, os.O_RDONLY)
+        os.pread(descriptor, _FRAME_BYTES, offset)
+        os.close(descriptor)
+    return (time.perf_counter() - started) / _READS * 1e6
 
 
 def _chapter(instances: Sequence[_Measured]) -> Chapter:
@@ -83,6 +112,7 @@ def _chapter(instances: Sequence[_Measured]) -> Chapter:
                 spread([load.p99_ms for load in one.crowd], 1),
                 spread([load.p50_ms for load in one.single], 3),
                 spread([load.answer_bytes for load in one.crowd], 0),
+                spread(one.reads_us, 1),
             )
         )
     rates = [median([load.rate for load in one.crowd]) for one in instances]

@@ -6,13 +6,13 @@ import http.client
 import logging
 import os
 import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
 from urllib.parse import urlsplit
 
 from gateway.core.errors import GatewayError
+from gateway.core.instances import Slide
 from gateway.services.ingest import Ingest
 
 _LOOK_EVERY_S = 2.0
@@ -24,26 +24,24 @@ def materialise_forever(ingest: Ingest) -> None:
     """Materialise slides when they are due, one after the other, at idle priority.
 
     A slide that cannot be materialised now is tried again in five minutes. The process may be
-    killed at any point; it ends by itself when its standard input does.
+    killed at any point.
     """
     _be_idle()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:
             for slide in ingest.due():
-                _attempt(ingest, slide.study)
+                _attempt(ingest, slide)
         except GatewayError as error:
             _log.warning("looking for work failed: %s", error.code)
         time.sleep(_LOOK_EVERY_S)
 
 
-def _attempt(ingest: Ingest, study: str) -> None:
-    for slide in ingest.slides([study]):
-        try:
-            ingest.materialise(slide)
-        except GatewayError as error:
-            _log.warning("study %s is not materialised yet: %s", study, error.detail)
-            ingest.postpone(slide, _RETRY_AFTER_S)
+def _attempt(ingest: Ingest, slide: Slide) -> None:
+    try:
+        ingest.materialise(slide)
+    except GatewayError as error:
+        _log.warning("study %s is not materialised yet: %s", slide.study, error.code)
+        ingest.postpone(slide, _RETRY_AFTER_S)
 
 
 def _be_idle() -> None:
@@ -53,9 +51,19 @@ def _be_idle() -> None:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
-def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
-    os._exit(0)  # blobs are complete or absent at any time; there is nothing to tidy up
+def end_with_parent() -> None:
+    """End this process soon after the one that started it, however that one ends.
+
+    Blobs are complete or absent at any time, so there is nothing to tidy up.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK_EVERY_S)
+        os._exit(0)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 class Companion:
@@ -64,7 +72,7 @@ class Companion:
     Parameters
     ----------
     command
-        What it runs; its standard input ends with us, however we end.
+        What it runs.
     """
 
     def __init__(self, command: list[str]) -> None:
@@ -73,9 +81,7 @@ class Companion:
 
     def start(self) -> None:
         """Start the process."""
-        self._process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
-        )
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
 
     def stop(self) -> None:
         """End the process and wait for it."""

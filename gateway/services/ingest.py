@@ -146,9 +146,10 @@ class Ingest:
         OutOfResources
             If the disk is full.
         """
-        if slide.state is SlideState.MATERIALISED:
-            return
-        file = self._links.verified(slide.file)
+        now = self._index.slide(slide.file.fingerprint)
+        if now is None or now.state is SlideState.MATERIALISED:
+            return  # another process has done it since
+        file = self._links.verified(now.file)
         old = self._index.instances(slide.study, slide.series)
         layouts = [self._layout(instance) for instance in old]
         total = sum(layout.size for layout in layouts) + file.signature.size

@@ -112,6 +112,7 @@ def test_openslide_reads_the_folder_as_it_reads_the_scanners_file(
             assert np.array_equal(mine, other)
 
 
+@pytest.mark.filterwarnings("ignore:The odd length pixel data")  # wsidicom cuts the padding off
 @pytest.mark.req("REQ-WSI-10")
 def test_wsidicom_opens_the_folder(svs: tuple[Path, SvsTruth], folder: Path) -> None:
     with WsiDicom.open(folder) as slide:

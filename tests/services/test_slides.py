@@ -14,6 +14,7 @@ from typing import Any
 
 import pydicom
 import pytest
+import requests
 
 from gateway.bootstrap import Services, open_services
 from gateway.core.errors import SourceChanged, SourceMissing
@@ -280,3 +281,15 @@ def test_states_have_their_own_errors(slide: Path, data: Path) -> None:
     slide.unlink()
     with pytest.raises(SourceMissing):
         services.links.verified(one.file)
+
+
+def test_nothing_is_left_when_the_server_is_killed(slide: Path, data: Path) -> None:
+    added(slide, data)
+    command = [sys.executable, "-m", "gateway.cli", "serve", "--data", str(data), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[1]
+        process.kill()
+        process.stdout.read()  # ends when the last of its processes has
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"{url}/health", timeout=5)

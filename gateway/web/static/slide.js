@@ -18,7 +18,8 @@ export class Slide {
   constructor(images) {
     const volumes = images.filter((image) => image.flavour === "VOLUME" && image.tiled);
     if (!volumes.length) {
-      throw new Problem("There is no slide to show.", "The series has no VOLUME image in tiles.");
+      const detail = "The series has no VOLUME image of the organization TILED_FULL.";
+      throw new Problem("There is no slide to show.", detail);
     }
     volumes.sort((one, other) => other.columns - one.columns);
     const place = (image) => value(image.dataset, "FrameOfReferenceUID");
@@ -190,7 +191,7 @@ function framesWithin({ image, across, down }, resolution, coords, canvas) {
 async function draw(context, { frame, columns, rows, to }) {
   const place = [to.left, to.top, to.right - to.left, to.bottom - to.top];
   try {
-    context.drawImage(await frame.bitmap, 0, 0, 240, 240, ...place);
+    context.drawImage(await frame.bitmap, 0, 0, columns, rows, ...place);
   } catch (error) {
     context.fillStyle = hatched(context);
     context.fillRect(...place);

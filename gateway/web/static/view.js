@@ -83,8 +83,13 @@ function showMap(slide) {
     if (error) showProblem(error, () => layer.redraw());
     else hideProblem();
   };
-  layer.on("tileerror", ({ tile, error }) => tell(failed.set(tile, error)));
-  layer.on("tileunload", ({ tile }) => failed.delete(tile) && tell());
+  layer.on("tileerror", ({ tile, error }) => {
+    failed.set(tile, error);
+    tell();
+  });
+  layer.on("tileunload", ({ tile }) => {
+    if (failed.delete(tile)) tell();
+  });
   layer.on("loading", () => (state.ready = "false"));
   layer.on("load", () => (state.ready = failed.size ? "failed" : "true"));
   const fit = () => map.fitBounds(slide.bounds);

@@ -1,0 +1,101 @@
+"""Blobs as files: complete or absent, and linked files only in the state they were in."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.core.errors import NotFound, SourceChanged, SourceMissing, Unavailable
+from gateway.core.instances import LinkedFile, Signature
+from gateway.core.ports import BlobStore
+from gateway.store.files import FileStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FileStore:
+    return FileStore(tmp_path / "blobs")
+
+
+def linked(path: Path) -> LinkedFile:
+    return LinkedFile(str(path), "fingerprint", Signature.of(os.stat(path)))
+
+
+def test_a_blob_is_read_as_it_was_put(store: BlobStore) -> None:
+    many = [b"%d," % number for number in range(5000)]
+    store.put("a/b/blob", [[b"begin,"], many, [], [memoryview(b"end")]])
+    whole = b"begin," + b"".join(many) + b"end"
+    assert store.get("a/b/blob") == whole
+    with store.open("a/b/blob") as blob:
+        assert blob.read(6, 10) == whole[6:16]
+        assert blob.read(len(whole), 0) == b""
+        with pytest.raises(Unavailable, match="shorter"):
+            blob.read(len(whole) - 2, 3)
+
+
+def test_a_blob_is_replaced_as_a_whole(store: BlobStore) -> None:
+    store.put("blob", [[b"old"]])
+    with store.open("blob") as before:
+        store.put("blob", [[b"new"]])
+        assert before.read(0, 3) == b"old"
+    assert store.get("blob") == b"new"
+
+
+def test_what_fails_while_it_is_written_leaves_nothing(store: FileStore, tmp_path: Path) -> None:
+    def chunks() -> Iterator[list[bytes]]:
+        yield [b"half"]
+        raise SourceChanged
+
+    store.put("folder/blob", [[b"old"]])
+    with pytest.raises(SourceChanged):
+        store.put("folder/blob", chunks())
+    assert store.get("folder/blob") == b"old"
+    assert [path.name for path in (tmp_path / "blobs/folder").iterdir()] == ["blob"]
+
+
+def test_what_is_not_there_is_told(store: BlobStore) -> None:
+    for attempt in (store.get, store.open):
+        with pytest.raises(NotFound):
+            attempt("nothing")
+    store.delete("nothing")
+
+
+def test_a_blob_that_cannot_be_written_is_told(store: BlobStore, tmp_path: Path) -> None:
+    (tmp_path / "blobs").write_bytes(b"a file where the folder should be")
+    with pytest.raises(Unavailable, match="cannot be written"):
+        store.put("blob", [[b"x"]])
+
+
+def test_a_sweep_takes_what_dead_writers_left_and_nothing_else(
+    store: FileStore, tmp_path: Path
+) -> None:
+    def chunks() -> Iterator[list[bytes]]:
+        yield [b"half"]
+        assert store.sweep() == 1  # the abandoned one, not the one being written
+        yield [b"whole"]
+
+    (tmp_path / "blobs").mkdir()
+    abandoned = tmp_path / "blobs" / ".dead.0123.part"
+    abandoned.write_bytes(b"x")
+    store.put("blob", chunks())
+    assert not abandoned.exists()
+    assert store.get("blob") == b"halfwhole"
+
+
+def test_a_linked_file_is_read_while_it_stays_as_it_is(store: BlobStore, tmp_path: Path) -> None:
+    path = tmp_path / "slide"
+    path.write_bytes(b"pixels")
+    file = linked(path)
+    with store.open(file) as blob:
+        assert blob.read(2, 3) == b"xel"
+        with path.open("r+b") as other:
+            other.write(b"PIXELS")
+        with pytest.raises(SourceChanged):
+            blob.read(2, 3)
+    with pytest.raises(SourceChanged):
+        store.open(file)
+    path.unlink()
+    with pytest.raises(SourceMissing):
+        store.open(file)
+    with pytest.raises(SourceMissing):
+        store.signature(str(path))

@@ -140,7 +140,7 @@ def _instance(context: _Context, image: SlideImage, role: str, number: int) -> P
     _optical_path(dataset, context)
     _specimen(dataset, context)
     if image.flavour is Flavour.LABEL:
-        dataset.BarcodeValue = context.slide.facts.barcode or ""
+        dataset.BarcodeValue = _long_string(context.slide.facts.barcode)
         dataset.LabelText = ""
     return PlannedInstance(
         key=InstanceKey(context.study, context.series, sop_instance),
@@ -281,9 +281,8 @@ def _optical_path(dataset: Dataset, context: _Context) -> None:
     path.IlluminationTypeCodeSequence = [_code("111744", "DCM", "Brightfield illumination")]
     path.IlluminationColorCodeSequence = [_code("414298005", "SCT", "Full Spectrum")]
     path.ICCProfile = context.slide.icc_profile or srgb_profile()
-    path.ColorSpace = "" if context.slide.icc_profile else "SRGB"
-    if not path.ColorSpace:
-        del path.ColorSpace
+    if context.slide.icc_profile is None:
+        path.ColorSpace = "SRGB"
     if power := context.slide.facts.objective_power:
         path.ObjectiveLensPower = _decimal(power)
     dataset.OpticalPathSequence = [path]

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,8 @@ _JPEG_2000 = {33003, 33005}
 _RGB, _YCBCR = 2, 6
 _LABEL, _OVERVIEW = 1, 9  # values of NewSubfileType
 _TILE_LENGTH_LIMIT = 1 << 28
+_MOST_PIXELS = 1 << 26  # of a label, an overview or a thumbnail: they are held in memory
+_FIRST_YEAR = 1980  # of a date that a scanner can have written
 _TABLES, _ICC_PROFILE = 347, 34675
 
 
@@ -263,8 +266,8 @@ def _striped(tiff: TiffFile, page: TiffPage, flavour: Flavour) -> SlideImage:
     rows_per_strip = min(page.rowsperstrip, page.imagelength)
     parts = _parts(tiff, page, -(-page.imagelength // rows_per_strip))
     grid = TileGrid(page.imagewidth, page.imagelength, page.imagewidth, page.imagelength)
-    if max(page.imagewidth, page.imagelength) > 0xFFFF:
-        raise SlideUnreadable(f"Page {page.index} is too large for an image of one frame.")
+    if max(size := (page.imagewidth, page.imagelength)) > 0xFFFF or prod(size) > _MOST_PIXELS:
+        raise SlideUnreadable(f"Page {page.index} is too large for a label or an overview.")
     lossy = page.compression == _JPEG or page.compression in _JPEG_2000
     if page.compression == _JPEG:
         rgb = _is_rgb(page)
@@ -318,7 +321,7 @@ def _positive(text: str | None) -> float | None:
         number = float((text or "").replace(",", "."))
     except ValueError:
         return None
-    return number if 0 < number < 1e6 else None
+    return number if 0 < number < 1000 else None
 
 
 def _acquired(stated: dict[str, str]) -> datetime | None:
@@ -328,10 +331,11 @@ def _acquired(stated: dict[str, str]) -> datetime | None:
     offset = offset if re.fullmatch(r"[+-]\d{4}", offset) else ""
     for pattern in ("%m/%d/%y", "%m/%d/%Y"):
         try:
-            return datetime.strptime(
+            moment = datetime.strptime(
                 f"{date} {time or '00:00:00'} {offset}".strip(),
                 f"{pattern} %H:%M:%S{' %z' if offset else ''}",
             )
         except ValueError:
             continue
+        return moment if moment.year >= _FIRST_YEAR else None
     return None

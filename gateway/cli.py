@@ -89,7 +89,8 @@ def _progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
 
 
 def _emit(record: dict[str, object], text: str, as_json: bool) -> None:
-    click.echo(json.dumps(record) if as_json else text)
+    # A file name need not be UTF-8; JSON escapes what is not.
+    click.echo(json.dumps(record) if as_json else text.encode(errors="replace").decode())
 
 
 @main.command()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.core.bitstreams import (
-    APP14,
     DRI,
     SOS,
     JpegFrame,
     jpeg_frame,
     jpeg_segments,
     restart_intervals,
+    states_rgb,
 )
 from gateway.core.errors import InvalidInput
 
@@ -30,7 +30,13 @@ def frame_prefix(tables: bytes, *, rgb: bool, tile: bytes) -> bytes:
     rgb
         Whether the components are R, G, B: decoders must be told so.
     tile
-        A tile of the level, ``SOI ... EOI``; a tile that has an Adobe marker needs no other.
+        A tile of the level, ``SOI ... EOI``; if it or the tables say what the components are,
+        nothing needs to be added.
+
+    Raises
+    ------
+    InvalidInput
+        If tile or tables are damaged, or say that the components are others than ``rgb`` does.
 
     Returns
     -------
@@ -39,8 +45,12 @@ def frame_prefix(tables: bytes, *, rgb: bool, tile: bytes) -> bytes:
     shared = b""
     if tables:
         shared = b"".join(tables[part.start : part.stop] for part in jpeg_segments(tables))
-    has_adobe = any(part.marker == APP14 for part in jpeg_segments(tile))
-    return SOI_MARKER + shared + (ADOBE_RGB if rgb and not has_adobe else b"")
+    stated = states_rgb(tile)
+    if stated is None and tables:
+        stated = states_rgb(tables)
+    if stated is not None and stated is not rgb:
+        raise InvalidInput("The TIFF and its JPEG tiles disagree about what the components are.")
+    return SOI_MARKER + shared + (ADOBE_RGB if rgb and stated is None else b"")
 
 
 def join_strips(strips: Sequence[bytes], tables: bytes, *, rgb: bool) -> bytes:

@@ -2,7 +2,7 @@
 
 Levels become frame recipes: a constant prefix (JPEG tables and, for RGB components, APP14)
 and one byte range for each tile. No tile is decoded. Label, overview and thumbnail are strips
-and are built once: JPEG strips are joined, all else is stored native.
+and are built once: JPEG strips are joined, strips without loss are stored native.
 """
 
 from __future__ import annotations
@@ -23,17 +23,20 @@ from tifffile import TiffFile, TiffPage
 from converters.fingerprint import tiff_fingerprint
 from converters.jpeg import frame_prefix, join_strips
 from converters.sources import ScannedSlide, SlideFacts, SlideImage
-from gateway.core.bitstreams import JpegFrame, jpeg_frame
-from gateway.core.errors import GatewayError, InvalidInput, SlideUnreadable
+from gateway.core.bitstreams import jpeg_frame
+from gateway.core.errors import GatewayError, SlideUnreadable
 from gateway.core.frames import FrameTable, TileGrid
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE, Flavour
 
 _JPEG = 7
 _JPEG_2000 = {33003, 33005}
+_LOSSLESS = {1, 5, 8, 32773, 32946}  # none, LZW, Deflate, PackBits, Deflate by its old number
 _RGB, _YCBCR = 2, 6
 _LABEL, _OVERVIEW = 1, 9  # values of NewSubfileType
 _TILE_LENGTH_LIMIT = 1 << 28
 _MOST_PIXELS = 1 << 26  # of a label, an overview or a thumbnail: they are held in memory
+_LOOKED_INTO = 32  # tiles of a level, of its last row and of its last column
+_HEAD = 4096  # bytes of a tile that hold its headers
 _FIRST_YEAR = 1980  # of a date that a scanner can have written
 _TABLES, _ICC_PROFILE = 347, 34675
 
@@ -183,12 +186,22 @@ def _level(tiff: TiffFile, page: TiffPage) -> SlideImage:
     tables = page.tags.valueof(_TABLES) or b""
     tile = _bytes(tiff, int(parts.offsets[0]), int(parts.lengths[0]))
     prefix = frame_prefix(tables, rgb=rgb, tile=tile)
-    for index in {0, grid.count // 2, grid.count - 1}:
-        tile = _bytes(tiff, int(parts.offsets[index]), int(parts.lengths[index]))
-        _check_tile(tile, grid, page.index)
+    for index in _suspects(grid):
+        head = _bytes(tiff, int(parts.offsets[index]), min(_HEAD, int(parts.lengths[index])))
+        _check_tile(head, grid, page.index)
     frames = FrameTable(prefix, parts.offsets + 2, parts.lengths - 2)  # without the tile's SOI
     photometric = "RGB" if rgb else "YBR_FULL_422"
     return SlideImage(Flavour.VOLUME, grid, frames, None, photometric, JPEG_BASELINE, True)
+
+
+def _suspects(grid: TileGrid) -> list[int]:
+    """Return tiles, from 0, that are looked into: encoders cut those of the last row and column."""
+    last_row = range(grid.count - grid.across, grid.count)
+    last_column = range(grid.across - 1, grid.count, grid.across)
+    some: set[int] = {grid.count - 1}
+    for tiles in (range(grid.count), last_row, last_column):
+        some.update(tiles[:: -(-len(tiles) // _LOOKED_INTO)])
+    return sorted(some)
 
 
 def _check_pixels(page: TiffPage) -> None:
@@ -213,7 +226,7 @@ def _is_rgb(page: TiffPage) -> bool:
     return bool(page.photometric == _RGB)
 
 
-def _check_tile(tile: bytes, grid: TileGrid, page: int) -> JpegFrame:
+def _check_tile(tile: bytes, grid: TileGrid, page: int) -> None:
     head = jpeg_frame(tile)
     if (head.columns, head.rows) != (grid.tile_columns, grid.tile_rows):
         raise SlideUnreadable(
@@ -222,7 +235,6 @@ def _check_tile(tile: bytes, grid: TileGrid, page: int) -> JpegFrame:
         )
     if not head.baseline or head.precision != 8 or len(head.sampling) != 3:
         raise SlideUnreadable(f"A tile of page {page} is no baseline JPEG of three components.")
-    return head
 
 
 def _check_pyramid(levels: list[SlideImage]) -> None:
@@ -268,27 +280,31 @@ def _striped(tiff: TiffFile, page: TiffPage, flavour: Flavour) -> SlideImage:
     grid = TileGrid(page.imagewidth, page.imagelength, page.imagewidth, page.imagelength)
     if max(size := (page.imagewidth, page.imagelength)) > 0xFFFF or prod(size) > _MOST_PIXELS:
         raise SlideUnreadable(f"Page {page.index} is too large for a label or an overview.")
-    lossy = page.compression == _JPEG or page.compression in _JPEG_2000
     if page.compression == _JPEG:
-        rgb = _is_rgb(page)
-        places = zip(parts.offsets.tolist(), parts.lengths.tolist(), strict=True)
-        strips = [_bytes(tiff, offset, length) for offset, length in places]
-        try:
-            joined = join_strips(strips, page.tags.valueof(_TABLES) or b"", rgb=rgb)
-        except InvalidInput:
-            pass  # strips that only a decoder can join
-        else:
-            head = jpeg_frame(joined)
-            if (head.columns, head.rows) != (page.imagewidth, page.imagelength):
-                raise SlideUnreadable(f"The strips of page {page.index} do not fill its size.")
-            photometric = "RGB" if rgb else "YBR_FULL_422"
-            table = FrameTable.single(len(joined))
-            return SlideImage(flavour, grid, table, joined, photometric, JPEG_BASELINE, lossy)
+        return _joined(tiff, page, flavour, grid, parts)
+    if page.compression not in _LOSSLESS:
+        raise SlideUnreadable(
+            f"Page {page.index}, the {flavour.lower()}, has TIFF compression "
+            f"{int(page.compression)}, which is not supported yet."
+        )
     pixels = np.ascontiguousarray(page.asarray(), np.uint8).tobytes()
     if len(pixels) != 3 * page.imagewidth * page.imagelength:
         raise SlideUnreadable(f"Page {page.index} decodes to another size than it states.")
     table = FrameTable.single(len(pixels))
-    return SlideImage(flavour, grid, table, pixels, "RGB", EXPLICIT_VR_LITTLE_ENDIAN, lossy)
+    return SlideImage(flavour, grid, table, pixels, "RGB", EXPLICIT_VR_LITTLE_ENDIAN, False)
+
+
+def _joined(
+    tiff: TiffFile, page: TiffPage, flavour: Flavour, grid: TileGrid, parts: FrameTable
+) -> SlideImage:
+    rgb = _is_rgb(page)
+    places = zip(parts.offsets.tolist(), parts.lengths.tolist(), strict=True)
+    strips = [_bytes(tiff, offset, length) for offset, length in places]
+    joined = join_strips(strips, page.tags.valueof(_TABLES) or b"", rgb=rgb)
+    _check_tile(joined, grid, page.index)
+    photometric = "RGB" if rgb else "YBR_FULL_422"
+    table = FrameTable.single(len(joined))
+    return SlideImage(flavour, grid, table, joined, photometric, JPEG_BASELINE, True)
 
 
 # -- what the description states

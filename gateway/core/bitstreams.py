@@ -41,6 +41,8 @@ class JpegFrame:
         Bits of a sample.
     sampling
         Horizontal and vertical sampling factor of each component.
+    identifiers
+        Identifier of each component.
     baseline
         Whether it is the baseline sequential process.
     """
@@ -49,6 +51,7 @@ class JpegFrame:
     columns: int
     precision: int
     sampling: tuple[tuple[int, int], ...]
+    identifiers: bytes
     baseline: bool
 
     @property
@@ -123,8 +126,29 @@ def _frame_header(payload: bytes, marker: int) -> JpegFrame:
         columns=int.from_bytes(payload[3:5]),
         precision=payload[0],
         sampling=tuple((factor >> 4, factor & 15) for factor in factors),
+        identifiers=payload[6 : 6 + 3 * count : 3],
         baseline=marker == SOF_BASELINE,
     )
+
+
+def states_rgb(stream: bytes) -> bool | None:
+    """Whether a JPEG, or its tables alone, says that its components are R, G and B.
+
+    Decoders believe an Adobe marker, then the identifiers ``R G B``; None is said by neither.
+
+    Raises
+    ------
+    InvalidInput
+        If the bytes are no JPEG or end before SOS.
+    """
+    named: bool | None = None
+    for segment in jpeg_segments(stream):
+        payload = stream[segment.start + 4 : segment.stop]
+        if segment.marker == APP14 and payload.startswith(b"Adobe") and len(payload) >= 12:
+            return payload[11] == 0
+        if segment.marker in _FRAME_HEADERS:
+            named = _frame_header(payload, segment.marker).identifiers == b"RGB" or None
+    return named
 
 
 def restart_intervals(scan: bytes) -> list[bytes]:

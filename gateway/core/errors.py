@@ -3,6 +3,7 @@
 ::
 
     GatewayError                    500
+      BlobMissing                   500
       InvalidInput                  400
         InvalidUid                  400
         InvalidQuery                400
@@ -45,6 +46,13 @@ class GatewayError(Exception):
         super().__init__(detail or self.title)
         self.detail = detail or self.title
         self.context = context
+
+
+class BlobMissing(GatewayError):
+    """A blob that the index names is not in the store: data were lost."""
+
+    code = "blob-missing"
+    title = "Stored data missing"
 
 
 class InvalidInput(GatewayError):

@@ -62,7 +62,7 @@ class BlobStore(Protocol):
 
         Raises
         ------
-        NotFound
+        BlobMissing
             If there is none of that name.
         """
         ...
@@ -76,7 +76,7 @@ class BlobStore(Protocol):
 
         Raises
         ------
-        NotFound
+        BlobMissing
             If there is no blob of that name.
         SourceMissing
             If the linked file is not there or cannot be read.

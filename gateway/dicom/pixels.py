@@ -29,5 +29,5 @@ def decoded(bitstream: bytes, transfer_syntax: str) -> bytes:
     try:
         with Image.open(BytesIO(bitstream), formats=["JPEG"]) as image:
             return image.convert("RGB").tobytes()
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise Unavailable("The stored frame is damaged and cannot be decoded.") from error

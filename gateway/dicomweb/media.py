@@ -60,7 +60,7 @@ class MediaRange:
             return False
         if self.transfer_syntax is None:
             return offer.by_default or wanted == "*/*"
-        return self.transfer_syntax in ("*", offer.transfer_syntax)
+        return self.transfer_syntax in ("*", offer.transfer_syntax or EXPLICIT_VR_LITTLE_ENDIAN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ def _ranges(pieces: list[str]) -> list[MediaRange]:
     except ValueError:
         quality = 0.0
     syntax = parameters.get("transfer-syntax") or None
-    if media_type == "multipart/related":
+    if media_type in ("multipart/related", "multipart/*"):
         types = parameters.get("type", "*/*").lower().replace(" ", "").split(",")
         return [MediaRange(one, True, syntax, quality) for one in types]
     if media_type == "*/*":

@@ -27,11 +27,14 @@ _OPTIONS = frozenset(
         "multiplevaluematching",
     }
 )
+_UNSUPPORTED = ("emptyvaluematching", "multiplevaluematching")
 _RANGED = frozenset({"DA", "TM", "DT"})
-_NO_WILDCARD = frozenset({"UI", "DA", "TM", "DT", "IS", "US", "UL", "SS", "SL", "DS", "FL", "FD"})
+_WHOLE = frozenset({"IS", "UL", "US"})
 _TAG = re.compile(r"[0-9A-Fa-f]{8}\Z")
 _WELL_FORMED = {
+    **dict.fromkeys(_WHOLE, re.compile(r"[+-]?[0-9]{1,12}\Z")),
     "DA": re.compile(r"\d{8}\Z"),
+    "DT": re.compile(r"\d{4,14}(\.\d{1,6})?([+-]\d{4})?\Z"),
     "TM": re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?\Z"),
     "UI": re.compile(r"[0-9.]{1,64}\Z"),
 }
@@ -53,7 +56,7 @@ class Search:
     include
         Tags of attributes that are wanted besides those that are always returned.
     include_all
-        Whether all attributes are wanted.
+        Whether all attributes are wanted; above instances these are what the index keeps.
     warnings
         What of the request was not done, for people.
     """
@@ -64,15 +67,19 @@ class Search:
     warnings: tuple[str, ...]
 
     @property
+    def wants_all(self) -> bool:
+        """Whether all attributes of single instances are wanted."""
+        return self.include_all and self.query.level is QueryLevel.INSTANCE
+
+    @property
     def needs_headers(self) -> bool:
         """Whether more is wanted than the index keeps."""
-        kept = {tag_for_keyword(keyword) for keyword in _returned(self.query.level)}
-        return self.include_all or bool(self.include - kept)
-
-
-def _returned(level: QueryLevel) -> Iterable[str]:
-    indexed = (keyword for keyword, of in LEVEL_OF.items() if of <= level)
-    return [*indexed, *COMPUTED[level]]
+        if self.wants_all:
+            return True
+        # What the index keeps is always returned, at its level and below.
+        computed = (keyword for keywords in COMPUTED.values() for keyword in keywords)
+        kept = {tag_for_keyword(keyword) for keyword in (*LEVEL_OF, *computed)}
+        return bool(self.include - kept)
 
 
 def parse_search(
@@ -109,6 +116,7 @@ def parse_search(
             warnings.append(f"{name[:64]} is not a matching key here and was ignored")
     if options.get("fuzzymatching", ["false"])[-1].lower() == "true":
         warnings.append("fuzzymatching is not supported; literal matching was done")
+    warnings += [f"{name} is not supported" for name in _UNSUPPORTED if name in options]
     keys = tuple(
         Key(keyword, rule)
         for keyword, texts in values.items()
@@ -136,21 +144,32 @@ def _rule(keyword: str, texts: list[str]) -> Rule | None:
         for uid in uids:
             _check(keyword, vr, uid)
         return AnyOf(tuple(uids)) if uids else None
-    text = texts[-1]
-    if text in ("", "*"):
+    if vr == "CS":
+        texts = [text for listed in texts for text in re.split(r"[,\\]", listed)]
+    if any(text in ("", "*") for text in texts):
         return None
-    if vr in _RANGED and "-" in text:
-        low, _, high = text.partition("-")
+    rules = [_single_rule(keyword, vr, text) for text in texts]
+    literal = [value for rule in rules if isinstance(rule, AnyOf) for value in rule.values]
+    if len(literal) == len(rules):
+        return AnyOf(tuple(literal))
+    if len(rules) > 1:
+        raise InvalidQuery(f"{keyword} is given more than once, with wildcards or ranges.")
+    return rules[0]
+
+
+def _single_rule(keyword: str, vr: str, text: str) -> Rule:
+    if vr in _RANGED:
+        low, dash, high = text.partition("-")
         for end in (low, high):
             if end:
                 _check(keyword, vr, end)
-        return Range(low or None, high or None) if low or high else None
-    if vr in _RANGED:
+        if not dash:
+            return Range(text, text) if vr == "TM" else AnyOf((text,))
+        return Range(low or None, high or None)
+    if vr in _WHOLE:
         _check(keyword, vr, text)
-        return Range(text, text) if vr == "TM" else AnyOf((text,))
-    if vr not in _NO_WILDCARD and ("*" in text or "?" in text):
-        return Wildcard(text)
-    return AnyOf(tuple(texts))
+        return AnyOf((str(int(text)),))
+    return Wildcard(text) if "*" in text or "?" in text else AnyOf((text,))
 
 
 def _check(keyword: str, vr: str, text: str) -> None:
@@ -191,7 +210,7 @@ def found_json(found: Found, search: Search, root: str) -> Json:
     if found.header is not None:
         wanted = Dataset()
         for element in found.header:
-            if search.include_all or element.tag in search.include:
+            if element.tag in search.include or search.wants_all:
                 wanted.add(element)
         instance = (
             f"{root}/studies/{found.header.StudyInstanceUID}"

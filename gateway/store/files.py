@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from gateway.core.errors import (
-    NotFound,
+    BlobMissing,
     OutOfResources,
     SourceChanged,
     SourceMissing,
@@ -102,7 +102,7 @@ class FileStore:
         try:
             return (self._root / name).read_bytes()
         except FileNotFoundError as error:
-            raise NotFound("A blob is not in the store.") from error
+            raise BlobMissing("A stored file is missing; restore it from a backup.") from error
         except OSError as error:
             raise Unavailable(f"The disk failed at a read: {error.strerror}.") from error
 
@@ -119,7 +119,7 @@ class FileStore:
         try:
             return FileBlob(f"{self._root}/{frames}", None)
         except FileNotFoundError as error:
-            raise NotFound("A blob is not in the store.") from error
+            raise BlobMissing("A stored file is missing; restore it from a backup.") from error
         except OSError as error:
             raise Unavailable(f"A blob cannot be opened: {error.strerror}.") from error
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.errors import NotFound, SourceChanged, SourceMissing, Unavailable
+from gateway.core.errors import BlobMissing, SourceChanged, SourceMissing, Unavailable
 from gateway.core.instances import LinkedFile, Signature
 from gateway.core.ports import BlobStore
 from gateway.store.files import FileStore
@@ -55,7 +55,7 @@ def test_what_fails_while_it_is_written_leaves_nothing(store: FileStore, tmp_pat
 
 def test_what_is_not_there_is_told(store: BlobStore) -> None:
     for attempt in (store.get, store.open):
-        with pytest.raises(NotFound):
+        with pytest.raises(BlobMissing):
             attempt("nothing")
     store.delete("nothing")
 

@@ -86,7 +86,7 @@ def convert(
 
 def _reader(instance: PlannedInstance, blob: Blob) -> Callable[[int, int], Buffer]:
     if (built := instance.built) is None:
-        return blob.read
+        return blob.view
     return lambda offset, length: memoryview(built)[offset : offset + length]
 
 

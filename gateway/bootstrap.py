@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _WORKERS = 2
 _BLOCKING_THREADS = 8
+_PATIENCE_S = 5
+"""Seconds that a stopping server waits for answers under way."""
+
 _NEVER_S = 100 * 365 * 86400.0
 _LOG = {
     "version": 1,
@@ -109,6 +112,7 @@ def serve(settings: Settings, address: Address) -> None:
         workers=_WORKERS,
         blocking_threads=_BLOCKING_THREADS,
         respawn_failed_workers=True,
+        workers_kill_timeout=_PATIENCE_S,
         log_level=LogLevels.error,
         log_dictconfig=_LOG,
         websockets=False,

@@ -39,6 +39,10 @@ class Blob(Protocol):
         """
         ...
 
+    def view(self, offset: int, length: int) -> memoryview:
+        """Return that range, as :meth:`read` does, in memory that the next call overwrites."""
+        ...
+
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc: object) -> None: ...
@@ -54,6 +58,13 @@ class BlobStore(Protocol):
         ------
         OutOfResources
             If the disk is full; nothing remains of the attempt.
+        """
+        ...
+
+    def put_all(self, blobs: Mapping[str, bytes]) -> None:
+        """Write several small blobs as :meth:`put` does, sooner than one by one.
+
+        If it raises, some of them may be there; each is absent or complete.
         """
         ...
 

@@ -23,7 +23,9 @@ IMPLEMENTATION_CLASS_UID = derive_uid("slidegate", "implementation class")
 IMPLEMENTATION_VERSION_NAME = "SLIDEGATE_1"
 """Both are constant over releases: equal input gives equal bytes."""
 
-_WINDOW = 4 << 20
+_WINDOW = 1 << 20
+"""Bytes of the source that are read at once."""
+
 _PIXEL_DATA = b"\xe0\x7f\x10\x00OB\x00\x00"
 _EXTENDED_OFFSETS = b"\xe0\x7f\x01\x00OV\x00\x00"
 _EXTENDED_LENGTHS = b"\xe0\x7f\x02\x00OV\x00\x00"

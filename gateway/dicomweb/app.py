@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Response, request
-from werkzeug.exceptions import HTTPException
 
-from gateway.core.errors import Forbidden, GatewayError
+from gateway.core.errors import Forbidden
 from gateway.core.instances import checked_uid
 from gateway.core.queries import QueryLevel
 from gateway.dicomweb import wado
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 ROOT = "/dicom-web"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
-_log = logging.getLogger(__name__)
 
 
 def http_application(
@@ -66,7 +64,13 @@ def http_application(
         ready()
         return {"status": "ready"}
 
-    return LoopbackOnly(FrameLane(retrieve, root, app))
+    @app.after_request
+    def varies(answer: Response) -> Response:
+        if request.path.startswith(ROOT):
+            answer.vary.add("Accept")
+        return answer
+
+    return LoopbackOnly(FrameLane(retrieve, root, app), urlsplit(public_url).netloc)
 
 
 def _qido(search: Search, root: str) -> Blueprint:
@@ -107,17 +111,7 @@ def _quotable(text: str) -> str:
 
 
 def _told(error: Exception) -> Response:
-    """Turn whatever was raised into a problem document; nothing of the inside is shown."""
-    if isinstance(error, HTTPException):
-        known = GatewayError(error.description or error.name)
-        known.http_status, known.title = error.code or 500, error.name
-        known.code = error.name.lower().replace(" ", "-")
-    elif isinstance(error, GatewayError):
-        known = error
-    else:
-        _log.exception("unexpected error")
-        known = GatewayError("An unexpected error; the log of the server says more.")
-    status, headers, body = problem(known)
+    status, headers, body = problem(error)
     return Response(body, status, headers)
 
 
@@ -127,18 +121,28 @@ class LoopbackOnly:
     The server knows no identities yet, so it binds to loopback. A page from elsewhere, opened in
     a browser on this machine, could still reach it under a name of its own; such a name is not
     served.
+
+    Parameters
+    ----------
+    host
+        The name and port under which the server was told to listen.
     """
 
-    def __init__(self, inner: WSGIApplication) -> None:
+    def __init__(self, inner: WSGIApplication, host: str) -> None:
         self._inner = inner
+        self._names = _LOOPBACK | {_name(host)}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
         host = environ.get("HTTP_HOST", "localhost")
-        name = host if host.endswith("]") else host.rsplit(":", 1)[0]
-        if name.lower() not in _LOOPBACK:
+        if _name(host) not in self._names:
             error = Forbidden("Until identities are configured, only this machine is served.")
             status, headers, body = problem(error)
             start_response(status, headers)
             return [body]
         return self._inner(environ, start_response)
+
+
+def _name(host: str) -> str:
+    """Return the name in ``name:port``; the name may be an IPv6 address in brackets."""
+    return (host if host.endswith("]") else host.rsplit(":", 1)[0]).lower()

@@ -11,8 +11,15 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from gateway.core.errors import GatewayError, InvalidInput
-from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, Instance, InstanceKey
+from werkzeug.exceptions import MethodNotAllowed
+
+from gateway.core.errors import InvalidInput
+from gateway.core.instances import (
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    Instance,
+    InstanceKey,
+    checked_uid,
+)
 from gateway.dicom.pixels import MEDIA_TYPES, decoded
 from gateway.dicomweb.media import Multipart, Offer, Part, frame_offers, negotiate
 from gateway.dicomweb.problems import problem
@@ -22,10 +29,11 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _FRAMES = re.compile(
-    r"/dicom-web/studies/([0-9.]{1,64})/series/([0-9.]{1,64})/instances/([0-9.]{1,64})"
-    r"/frames/([^/]+)/?\Z"
+    r"/dicom-web/studies/([^/]+)/series/([^/]+)/instances/([^/]+)/frames/([^/]+)/?\Z"
 )
-_MOST_FRAMES = 10_000
+_METHODS = ("GET", "HEAD", "OPTIONS")
+
+MOST_FRAMES = 10_000
 """Frames that one request may ask for."""
 
 
@@ -50,11 +58,16 @@ class FrameLane:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
         match = _FRAMES.match(environ["PATH_INFO"])
-        if match is None or environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+        if match is None:
             return self._rest(environ, start_response)
+        if (method := environ["REQUEST_METHOD"]) == "OPTIONS":
+            start_response("204 No Content", [("Allow", ", ".join(_METHODS))])
+            return []
         try:
+            if method not in _METHODS:
+                raise MethodNotAllowed(_METHODS)
             content_type, size, body = self._answer(match, environ)
-        except GatewayError as error:
+        except Exception as error:  # told once, here as in the other application
             status, headers, text = problem(error)
             start_response(status, headers)
             return [text]
@@ -62,13 +75,13 @@ class FrameLane:
         if size is not None:
             headers.append(("Content-Length", str(size)))
         start_response("200 OK", headers)
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else body
+        return [] if method == "HEAD" else body
 
     def _answer(
         self, match: re.Match[str], environ: WSGIEnvironment
     ) -> tuple[str, int | None, Iterable[bytes]]:
-        study, series, sop_instance, listed = match.groups()
-        frame_numbers = _frame_numbers(listed)
+        study, series, sop_instance = (checked_uid(uid) for uid in match.groups()[:3])
+        frame_numbers = _frame_numbers(match[4])
         instance = self._retrieve.instance(InstanceKey(study, series, sop_instance))
         offers = frame_offers(
             instance.transfer_syntax,
@@ -97,8 +110,8 @@ class FrameLane:
 
 def _frame_numbers(listed: str) -> list[int]:
     texts = listed.replace("%2C", ",").replace("%2c", ",").split(",")
-    if len(texts) > _MOST_FRAMES:
-        raise InvalidInput(f"At most {_MOST_FRAMES} frames can be asked for at once.")
+    if len(texts) > MOST_FRAMES:
+        raise InvalidInput(f"At most {MOST_FRAMES} frames can be asked for at once.")
     if not all(text.isascii() and text.isdecimal() and len(text) < 11 for text in texts):
         raise InvalidInput("A frame list is numbers from 1, separated by commas.")
     numbers = [int(text) for text in texts]

@@ -3,24 +3,52 @@
 from __future__ import annotations
 
 import json
+import logging
 from http import HTTPStatus
+
+from werkzeug.exceptions import HTTPException
 
 from gateway.core.errors import GatewayError, Unavailable
 
 _RETRY_AFTER_S = "5"
+_log = logging.getLogger(__name__)
+
+Answer = tuple[str, list[tuple[str, str]], bytes]
+"""Status line, headers and body."""
 
 
-def problem(error: GatewayError) -> tuple[str, list[tuple[str, str]], bytes]:
-    """Return status line, headers and body that tell of an error."""
+def problem(error: Exception) -> Answer:
+    """Return the answer that tells of an error; of the unexpected, nothing inside is shown."""
+    if isinstance(error, HTTPException):
+        return _http_problem(error)
+    if not isinstance(error, GatewayError):
+        _log.error("unexpected error", exc_info=error)
+        error = GatewayError("An unexpected error; the log of the server says more.")
+    status, headers, body = _document(
+        error.code, error.title, error.http_status, error.detail, **error.context
+    )
+    if isinstance(error, Unavailable):
+        headers.append(("Retry-After", _RETRY_AFTER_S))
+    return status, headers, body
+
+
+def _http_problem(error: HTTPException) -> Answer:
+    """Tell of what the framework refused, such as an unknown path or method."""
+    code = error.code or 500
+    name = error.name.lower().replace(" ", "-")
+    status, headers, body = _document(name, error.name, code, error.description or error.name)
+    kept = [header for header in error.get_headers() if header[0] == "Allow"]
+    return status, headers + kept, body
+
+
+def _document(code: str, title: str, status: int, detail: str, **context: str | int) -> Answer:
     document = {
-        "type": f"urn:slidegate:{error.code}",
-        "title": error.title,
-        "status": error.http_status,
-        "detail": error.detail,
-        **error.context,
+        "type": f"urn:slidegate:{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        **context,
     }
     body = json.dumps(document).encode()
     headers = [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body)))]
-    if isinstance(error, Unavailable):
-        headers.append(("Retry-After", _RETRY_AFTER_S))
-    return f"{error.http_status} {HTTPStatus(error.http_status).phrase}", headers, body
+    return f"{status} {HTTPStatus(status).phrase}", headers, body

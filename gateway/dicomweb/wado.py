@@ -96,33 +96,39 @@ def _metadata(retrieve: Retrieve, instance: Instance, root: str) -> Json:
 
 def _part10(retrieve: Retrieve, instances: list[Instance], root: str, *, single: bool) -> Response:
     """Answer with stored transfer syntaxes: slides are lossy, so nothing else is owed."""
-    chosen: list[tuple[Instance, Offer]] = []
-    for instance in instances:
-        offers = [Offer(DICOM, True, instance.transfer_syntax)]
-        if single:
-            offers.append(Offer(DICOM, False, instance.transfer_syntax))
-        try:
-            chosen.append((instance, negotiate(accepted(), tuple(offers))))
-        except NotAcceptable:
-            if len(instances) == 1:
-                raise
-    if not chosen:
-        raise NotAcceptable("No instance is available in that transfer syntax.")
-    offer = chosen[0][1]
-    streams = [retrieve.part10(instance) for instance, _ in chosen]
+    chosen, offer = _acceptable(instances, single=single)
+    sizes = [retrieve.part10(instance).size for instance in chosen]  # each can be opened now
     if not offer.multipart:
-        return _sized(streams[0].pieces, streams[0].size, offer.content_type)
-    # One type for all parts: some clients read the first part's headers only.
-    syntaxes = {instance.transfer_syntax for instance, _ in chosen}
-    multipart = Multipart(offer if len(syntaxes) == 1 else Offer(DICOM, True))
-    locations = [_url(root, instance.key) for instance, _ in chosen]
+        return _sized(retrieve.part10(chosen[0]).pieces, sizes[0], offer.content_type)
+    multipart = Multipart(offer)
+    locations = [_url(root, instance.key) for instance in chosen]
     parts = (
-        Part(location, stream.pieces) for location, stream in zip(locations, streams, strict=True)
+        Part(location, retrieve.part10(instance).pieces)
+        for location, instance in zip(locations, chosen, strict=True)
     )
-    size = multipart.size(locations, (stream.size for stream in streams))
+    size = multipart.size(locations, sizes)
     answer = _sized(multipart.stream(parts), size, multipart.content_type)
     answer.status_code = 200 if len(chosen) == len(instances) else 206
     return answer
+
+
+def _acceptable(instances: list[Instance], *, single: bool) -> tuple[list[Instance], Offer]:
+    """Return the instances that the client accepts, and how they are given."""
+    chosen: list[Instance] = []
+    offers: list[Offer] = []
+    refusal = NotAcceptable()
+    for instance in instances:
+        forms = (True, False) if single else (True,)
+        stored = tuple(Offer(DICOM, form, instance.transfer_syntax) for form in forms)
+        try:
+            offers.append(negotiate(accepted(), stored))
+            chosen.append(instance)
+        except NotAcceptable as error:
+            refusal = error
+    if not chosen:
+        raise refusal
+    # One type for all parts: some clients read the first part's headers only.
+    return chosen, offers[0] if len(set(offers)) == 1 else Offer(DICOM, True)
 
 
 def _sized(pieces: Iterator[bytes], size: int, content_type: str) -> Response:

@@ -86,7 +86,8 @@ class Ingest:
         plan = self._library.plan(path, stated_spacing_um)
         known = self._index.slide(plan.file.fingerprint)
         if known is None:
-            instances = [self._keep(planned, plan.file) for planned in plan.instances]
+            self._store.put_all(_blobs(plan))  # before the rows that name them
+            instances = [_linked(planned, plan.file) for planned in plan.instances]
             with suppress(Conflict):  # another process has just added it
                 self._index.add_slide(plan, instances, self._clock() + self._delay_s)
         added = self._index.slide(plan.file.fingerprint)
@@ -104,22 +105,6 @@ class Ingest:
             self._index.relink(plan.file)
             return replace(known, file=plan.file)
         return known
-
-    def _keep(self, planned: PlannedInstance, file: LinkedFile) -> Instance:
-        """Write the blobs of an instance, before its row."""
-        names = Names(planned.key)
-        self._store.put(names.of("header"), [[planned.header]])
-        self._store.put(names.of("linked"), [[planned.frames.encode()]])
-        if planned.built is not None:
-            self._store.put(names.of("built"), [[planned.built]])
-        return Instance(
-            key=planned.key,
-            transfer_syntax=planned.transfer_syntax,
-            number_of_frames=len(planned.frames),
-            header=names.of("header"),
-            frame_table=names.of("linked"),
-            frames=file if planned.built is None else names.of("built"),
-        )
 
     def slides(self, studies: Sequence[str] = ()) -> list[Slide]:
         """Return all slides, or those of some studies."""
@@ -165,7 +150,7 @@ class Ingest:
     def _write(self, instance: Instance, layout: Part10, report: _Report) -> Instance:
         names = Names(instance.key)
         with self._links.open(instance.frames) as blob:
-            self._store.put(names.of("dcm"), report.watched(layout.chunks(blob.read)))
+            self._store.put(names.of("dcm"), report.watched(layout.chunks(blob.view)))
         self._store.put(names.of("frames"), [[layout.frame_table.encode()]])
         return replace(instance, frame_table=names.of("frames"), frames=names.of("dcm"))
 
@@ -178,6 +163,30 @@ class Ingest:
                 digest.update(data)
                 report.advance(len(data))
         return digest.hexdigest()
+
+
+def _blobs(plan: SlidePlan) -> dict[str, bytes]:
+    """Return what is written when a slide is added, by name."""
+    blobs: dict[str, bytes] = {}
+    for planned in plan.instances:
+        names = Names(planned.key)
+        blobs[names.of("header")] = planned.header
+        blobs[names.of("linked")] = planned.frames.encode()
+        if planned.built is not None:
+            blobs[names.of("built")] = planned.built
+    return blobs
+
+
+def _linked(planned: PlannedInstance, file: LinkedFile) -> Instance:
+    names = Names(planned.key)
+    return Instance(
+        key=planned.key,
+        transfer_syntax=planned.transfer_syntax,
+        number_of_frames=len(planned.frames),
+        header=names.of("header"),
+        frame_table=names.of("linked"),
+        frames=file if planned.built is None else names.of("built"),
+    )
 
 
 class _Report:

@@ -144,7 +144,7 @@ class Retrieve:
 
     def _pieces(self, instance: Instance, layout: Part10) -> Iterator[bytes]:
         with self._links.open(instance.frames) as blob:
-            for buffers in layout.chunks(blob.read):
+            for buffers in layout.chunks(blob.view):
                 yield b"".join(buffers)
 
     def bulk_data(self, instance: Instance, path: str) -> bytes:

@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
@@ -33,6 +33,7 @@ class FileBlob:
 
     def __init__(self, path: str, expected: Signature | None) -> None:
         self._expected = expected
+        self._buffer = bytearray()
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             self._check()
@@ -42,20 +43,29 @@ class FileBlob:
 
     def read(self, offset: int, length: int) -> bytes:
         """Return exactly that range; see :meth:`gateway.core.ports.Blob.read`."""
-        try:
+        with _read_errors():
             data = os.pread(self._descriptor, length, offset)
-            while len(data) < length and (more := self._more(data, offset, length)):
-                data += more
-        except OSError as error:
-            raise Unavailable(f"The disk failed at a read: {error.strerror}.") from error
+        if len(data) != length:  # at the end, or more than the kernel returns at once
+            return bytes(self.view(offset, length))
         self._check()
-        if len(data) != length:
-            raise Unavailable("A blob is shorter than its frame table says.", offset=offset)
         return data
 
-    def _more(self, data: bytes, offset: int, length: int) -> bytes:
-        """Go on after a short read: the kernel returns at most 2 GiB at once."""
-        return os.pread(self._descriptor, length - len(data), offset + len(data))
+    def view(self, offset: int, length: int) -> memoryview:
+        """Return that range in reused memory; see :meth:`gateway.core.ports.Blob.view`."""
+        if len(self._buffer) < length:
+            self._buffer = bytearray(length)
+        view = memoryview(self._buffer)[:length]
+        done = 0
+        with _read_errors():
+            while done < length:
+                count = os.preadv(self._descriptor, [view[done:]], offset + done)
+                if not count:
+                    break
+                done += count
+        self._check()
+        if done < length:
+            raise Unavailable("A blob is shorter than its frame table says.", offset=offset)
+        return view
 
     def _check(self) -> None:
         if self._expected and Signature.of(os.fstat(self._descriptor)) != self._expected:
@@ -82,6 +92,15 @@ class FileStore:
 
     def put(self, name: str, chunks: Iterable[Sequence[Buffer]]) -> None:
         """Write a blob; see :meth:`gateway.core.ports.BlobStore.put`."""
+        self._settle(self._place(name, chunks))
+
+    def put_all(self, blobs: Mapping[str, bytes]) -> None:
+        """Write several small blobs; see :meth:`gateway.core.ports.BlobStore.put_all`."""
+        touched = [self._place(name, [[content]]) for name, content in blobs.items()]
+        self._settle(set().union(*touched))
+
+    def _place(self, name: str, chunks: Iterable[Sequence[Buffer]]) -> set[Path]:
+        """Write a blob and rename it into place; return the folders that got a new entry."""
         target = self._root / name
         aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}{_PART}")
         with _disk_errors(target), _removed_on_error(aside):
@@ -94,7 +113,12 @@ class FileStore:
                 aside.rename(target)
             finally:
                 os.close(descriptor)
-            for folder in [target.parent, *made]:
+        return {target.parent, *made}
+
+    def _settle(self, folders: set[Path]) -> None:
+        """Make new entries of folders durable."""
+        with _disk_errors(self._root):
+            for folder in folders:
                 _sync_folder(folder)
 
     def get(self, name: str) -> bytes:
@@ -131,6 +155,14 @@ class FileStore:
     def sweep(self) -> int:
         """Remove what writers that died left behind; return how many files that were."""
         return sum(map(_remove_if_abandoned, self._root.rglob(f".*{_PART}")))
+
+
+@contextmanager
+def _read_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"The disk failed at a read: {error.strerror}.") from error
 
 
 def _write(descriptor: int, chunks: Iterable[Sequence[Buffer]]) -> None:

@@ -7,7 +7,7 @@ than its answers. Leaflet comes from the folder of its wheel.
 from __future__ import annotations
 
 from flask import Blueprint, Response, render_template, send_from_directory
-from xstatic.pkg import leaflet  # type: ignore[import-untyped]
+from xstatic.pkg import leaflet
 
 _HEADERS = {
     "Content-Security-Policy": (

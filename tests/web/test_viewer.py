@@ -202,7 +202,7 @@ def test_pages_load_nothing_from_elsewhere(viewed: Server, path: str) -> None:
 
 
 def test_leaflet_comes_from_its_wheel(viewed: Server) -> None:
-    from xstatic.pkg import leaflet  # type: ignore[import-untyped]
+    from xstatic.pkg import leaflet
 
     for name in ("leaflet-src.esm.js", "leaflet.css"):
         answer = requests.get(f"{viewed.url}/leaflet/{name}", timeout=10)

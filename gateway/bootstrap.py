@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -82,10 +83,12 @@ def load_application(settings: Settings, public_url: str) -> WSGIApplication:
     )
 
 
-def _load_in_worker(settings: Settings, public_url: str, _target: str) -> WSGIApplication:
+def _load_in_worker(
+    settings: Settings, public_url: str, parent: int, _target: str
+) -> WSGIApplication:
     from gateway.jobs.local import end_with_parent
 
-    end_with_parent()
+    end_with_parent(parent)
     return load_application(settings, public_url)
 
 
@@ -119,10 +122,10 @@ def serve(settings: Settings, address: Address) -> None:
     )
     server.on_startup(Announcer(address.url).start)
     if settings.materialise_after_s is not None:
-        command = [sys.executable, "-m", "gateway.cli", "worker", "--with-parent"]
+        command = [sys.executable, "-m", "gateway.cli", "worker", "--end-with", str(os.getpid())]
         command += ["--data", str(settings.data)]
         command += ["--database", settings.database] if settings.database else []
         companion = Companion(command)
         server.on_startup(companion.start)
         server.on_shutdown(companion.stop)
-    server.serve(target_loader=partial(_load_in_worker, settings, address.url))
+    server.serve(target_loader=partial(_load_in_worker, settings, address.url, os.getpid()))

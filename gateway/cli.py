@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from gateway.settings import Settings
 
 _FAILED = 1
+
+# Nothing here does linear algebra, and numpy's import would start threads for it.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 class _Folder(click.Path):
@@ -64,6 +68,15 @@ def _settings(data: Path, database: str, after_s: float | None = 60.0) -> Settin
 
 
 @contextmanager
+def _importing() -> Iterator[None]:
+    """Import without looking for garbage: modules are none, now and when the process ends."""
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
+
+
+@contextmanager
 def _errors_told() -> Iterator[None]:
     """End the command with one line that says what is wrong and what to do."""
     try:
@@ -106,7 +119,8 @@ def add(
 
     Works while a server runs on the same data folder. Adding a slide twice is harmless.
     """
-    from gateway.bootstrap import open_services
+    with _importing():
+        from gateway.bootstrap import open_services
 
     failed = False
     with _errors_told():
@@ -154,8 +168,9 @@ def serve(
     no_materialise: bool,
 ) -> None:
     """Serve DICOMweb at /dicom-web and a viewer at /."""
-    from gateway.bootstrap import serve as serve_forever
-    from gateway.settings import loopback_address
+    with _importing():
+        from gateway.bootstrap import serve as serve_forever
+        from gateway.settings import loopback_address
 
     with _errors_told():
         settings = _settings(data, database, None if no_materialise else materialise_after)
@@ -171,8 +186,9 @@ def serve(
 @_json
 def convert(slide: Path, outdir: Path, mpp: float | None, as_json: bool) -> None:
     """Write a slide as DICOM files into a folder, without a server."""
-    from converters.convert import convert as convert_slide
-    from gateway.store.files import FileStore
+    with _importing():
+        from converters.convert import convert as convert_slide
+        from gateway.store.files import FileStore
 
     with _errors_told(), _progress("converting") as progress:
         store = FileStore(outdir)
@@ -195,7 +211,8 @@ def convert(slide: Path, outdir: Path, mpp: float | None, as_json: bool) -> None
 @_database
 def materialise(studies: tuple[str, ...], data: Path, database: str) -> None:
     """Write linked slides as DICOM files now: all, or those of some studies."""
-    from gateway.bootstrap import open_services
+    with _importing():
+        from gateway.bootstrap import open_services
 
     with _errors_told():
         services = open_services(_settings(data, database))
@@ -223,7 +240,8 @@ def materialise(studies: tuple[str, ...], data: Path, database: str) -> None:
 @_json
 def check_links(data: Path, database: str, as_json: bool) -> None:
     """List linked slides whose scanner file is missing or changed; exit 1 if there are any."""
-    from gateway.bootstrap import open_services
+    with _importing():
+        from gateway.bootstrap import open_services
 
     with _errors_told():
         broken = open_services(_settings(data, database)).links.broken()
@@ -244,14 +262,15 @@ def check_links(data: Path, database: str, as_json: bool) -> None:
 @main.command()
 @_data
 @_database
-@click.option("--with-parent", is_flag=True, hidden=True, help="End when the parent process does.")
-def worker(data: Path, database: str, with_parent: bool) -> None:
+@click.option("--end-with", type=int, hidden=True, help="Process whose end ends this one.")
+def worker(data: Path, database: str, end_with: int | None) -> None:
     """Materialise added slides when they are due; 'serve' starts one by itself."""
-    from gateway.bootstrap import open_services
-    from gateway.jobs.local import end_with_parent, materialise_forever
+    with _importing():
+        from gateway.bootstrap import open_services
+        from gateway.jobs.local import end_with_parent, materialise_forever
 
-    if with_parent:
-        end_with_parent()
+    if end_with is not None:
+        end_with_parent(end_with)
     with _errors_told():
         materialise_forever(open_services(_settings(data, database)).ingest)
 
@@ -263,7 +282,8 @@ def worker(data: Path, database: str, with_parent: bool) -> None:
 @click.option("--check", is_flag=True, help="Fetch metadata and frames over HTTP, then exit.")
 def demo(port: int, slide: Path | None, data: Path | None, check: bool) -> None:
     """Draw a slide, add it, serve it and show it at /."""
-    from gateway.demo import run
+    with _importing():
+        from gateway.demo import run
 
     with _errors_told():
         sys.exit(run(port, slide, data, check=check))

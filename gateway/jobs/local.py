@@ -51,12 +51,16 @@ def _be_idle() -> None:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
-def end_with_parent() -> None:
+def end_with_parent(parent: int) -> None:
     """End this process soon after the one that started it, however that one ends.
 
     Blobs are complete or absent at any time, so there is nothing to tidy up.
+
+    Parameters
+    ----------
+    parent
+        Its process number, as it knew itself; it may have ended before we could ask.
     """
-    parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -43,8 +43,10 @@ class FileBlob:
 
     def read(self, offset: int, length: int) -> bytes:
         """Return exactly that range; see :meth:`gateway.core.ports.Blob.read`."""
-        with _read_errors():
+        try:
             data = os.pread(self._descriptor, length, offset)
+        except OSError as error:
+            raise _read_failed(error) from error
         if len(data) != length:  # at the end, or more than the kernel returns at once
             return bytes(self.view(offset, length))
         self._check()
@@ -56,12 +58,14 @@ class FileBlob:
             self._buffer = bytearray(length)
         view = memoryview(self._buffer)[:length]
         done = 0
-        with _read_errors():
+        try:
             while done < length:
                 count = os.preadv(self._descriptor, [view[done:]], offset + done)
                 if not count:
                     break
                 done += count
+        except OSError as error:
+            raise _read_failed(error) from error
         self._check()
         if done < length:
             raise Unavailable("A blob is shorter than its frame table says.", offset=offset)
@@ -128,7 +132,7 @@ class FileStore:
         except FileNotFoundError as error:
             raise BlobMissing("A stored file is missing; restore it from a backup.") from error
         except OSError as error:
-            raise Unavailable(f"The disk failed at a read: {error.strerror}.") from error
+            raise _read_failed(error) from error
 
     def delete(self, name: str) -> None:
         """Remove a blob; one that is not there is no error."""
@@ -138,8 +142,10 @@ class FileStore:
     def open(self, frames: str | LinkedFile) -> FileBlob:
         """Open a blob or a linked file; see :meth:`gateway.core.ports.BlobStore.open`."""
         if isinstance(frames, LinkedFile):
-            with _source_errors():
+            try:
                 return FileBlob(frames.path, frames.signature)
+            except OSError as error:
+                raise _source_missing(error) from error
         try:
             return FileBlob(f"{self._root}/{frames}", None)
         except FileNotFoundError as error:
@@ -149,20 +155,18 @@ class FileStore:
 
     def signature(self, path: str) -> Signature:
         """Return the state of somebody else's file now."""
-        with _source_errors():
+        try:
             return Signature.of(os.stat(path))
+        except OSError as error:
+            raise _source_missing(error) from error
 
     def sweep(self) -> int:
         """Remove what writers that died left behind; return how many files that were."""
         return sum(map(_remove_if_abandoned, self._root.rglob(f".*{_PART}")))
 
 
-@contextmanager
-def _read_errors() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise Unavailable(f"The disk failed at a read: {error.strerror}.") from error
+def _read_failed(error: OSError) -> Unavailable:
+    return Unavailable(f"The disk failed at a read: {error.strerror}.")
 
 
 def _write(descriptor: int, chunks: Iterable[Sequence[Buffer]]) -> None:
@@ -235,12 +239,8 @@ def _disk_errors(target: Path) -> Iterator[None]:
         raise Unavailable(f"{target} cannot be written: {error.strerror}.") from error
 
 
-@contextmanager
-def _source_errors() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise SourceMissing(
-            f"The scanner file cannot be read where it was: {error.strerror}. Put it back, or "
-            "add it again where it is now."
-        ) from error
+def _source_missing(error: OSError) -> SourceMissing:
+    return SourceMissing(
+        f"The scanner file cannot be read where it was: {error.strerror}. Put it back, or add it "
+        "again where it is now."
+    )

@@ -208,6 +208,40 @@ def test_tiles_without_bytes_are_told(tmp_path: Path) -> None:
         scanned(path)
 
 
+@pytest.mark.req("REQ-WSI-11")
+@pytest.mark.parametrize("tile", [0, -1, -2])
+def test_tiles_of_another_size_are_told(tmp_path: Path, tile: int) -> None:
+    path = tmp_path / "slide.svs"
+    make_svs(path)
+    offset = tag_values(path, 0, TILE_OFFSETS)[tile]
+    data = bytearray(path.read_bytes())
+    head = data.index(b"\xff\xc0\x00\x11\x08\x00\xf0\x00\xf0", offset)
+    data[head + 5 : head + 7] = (232).to_bytes(2)
+    path.write_bytes(data)
+    with pytest.raises(SlideUnreadable, match="240 x 232 pixels, not 240 x 240"):
+        scanned(path)
+
+
+@pytest.mark.req("REQ-WSI-13")
+def test_jpeg_that_contradicts_its_tiff_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "slide.svs"
+    make_svs(path, components="ycbcr", thumbnail=False, macro=False)
+    patch_tag(path, 0, 262, 2)
+    patch_tag(path, 1, 262, 2)
+    assert scanned(path).images[0].photometric_interpretation == "RGB"  # nothing says otherwise
+    data = path.read_bytes()
+    start, length = tag_values(path, 0, TILE_OFFSETS)[0], tag_values(path, 0, TILE_BYTE_COUNTS)[0]
+    tile = data[start : start + length]
+    head = tile.index(b"\xff\xc0")
+    named = bytearray(tile)
+    for number, name in enumerate(b"RGB"):
+        named[head + 10 + 3 * number] = name
+    patch_tag(path, 0, 262, 6)
+    path.write_bytes(path.read_bytes().replace(tile, bytes(named)))
+    with pytest.raises(SlideUnreadable, match="disagree"):
+        scanned(path)
+
+
 def test_a_tiff_that_is_no_slide_is_told(tmp_path: Path) -> None:
     path = tmp_path / "plain.tif"
     make_plain_tiff(path)

@@ -58,6 +58,7 @@ STORED, RAW = JPEG_BASELINE, EXPLICIT_VR_LITTLE_ENDIAN
         # python dicomweb-client
         ('multipart/related; type="*/*"', "image/jpeg", True, STORED),
         ("multipart/related", "image/jpeg", True, STORED),
+        ("multipart/*", "image/jpeg", True, STORED),
         ('multipart/related; type="image/jpeg"', "image/jpeg", True, STORED),
         ("*/*", "image/jpeg", True, STORED),
         ("", "image/jpeg", True, STORED),

@@ -34,6 +34,9 @@ def asked(*parameters: tuple[str, str], level: QueryLevel = QueryLevel.INSTANCE)
         ([("SeriesInstanceUID", "1.2,1.3")], [Key("SeriesInstanceUID", AnyOf(("1.2", "1.3")))]),
         ([("SeriesInstanceUID", "1.2\\1.3")], [Key("SeriesInstanceUID", AnyOf(("1.2", "1.3")))]),
         ([("Modality", "SM")], [Key("Modality", AnyOf(("SM",)))]),
+        ([("Modality", "SM\\SR")], [Key("Modality", AnyOf(("SM", "SR")))]),
+        ([("PatientID", "A"), ("PatientID", "B")], [Key("PatientID", AnyOf(("A", "B")))]),
+        ([("InstanceNumber", "007")], [Key("InstanceNumber", AnyOf(("7",)))]),
         ([("ModalitiesInStudy", "SM")], [Key("ModalitiesInStudy", AnyOf(("SM",)))]),
     ],
 )
@@ -51,11 +54,18 @@ def test_keys_are_read_in_every_form(parameters: list[tuple[str, str]], keys: li
         ("limit", "-1"),
         ("limit", "many"),
         ("offset", "1.5"),
+        ("InstanceNumber", "one"),
     ],
 )
 def test_malformed_values_are_told(parameter: tuple[str, str]) -> None:
     with pytest.raises(InvalidQuery):
         asked(parameter)
+
+
+def test_repeated_wildcards_are_refused_in_any_order() -> None:
+    for texts in (("A*", "B"), ("B", "A*")):
+        with pytest.raises(InvalidQuery, match="more than once"):
+            asked(*(("PatientID", text) for text in texts))
 
 
 @pytest.mark.req("REQ-QIDO-05", "REQ-QIDO-08")

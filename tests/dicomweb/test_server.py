@@ -113,13 +113,26 @@ def test_long_lists_and_escaped_commas_are_taken(
     assert len(parts_of(answer)) == 400
 
 
-@pytest.mark.req("REQ-HTTP-19")
+@pytest.mark.req("REQ-HTTP-19", "REQ-HTTP-23")
 def test_head_tells_what_get_would(server: Server) -> None:
     url = f"{server.root}{instance_path(server)}/frames/1"
-    head = requests.head(url, headers={"Accept": "image/jpeg"}, timeout=10)
-    get = requests.get(url, headers={"Accept": "image/jpeg"}, timeout=10)
+    accept = {"Accept": "image/jpeg", "Accept-Encoding": "gzip, br"}
+    head = requests.head(url, headers=accept, timeout=10)
+    get = requests.get(url, headers=accept, timeout=10)
     assert head.content == b""
-    assert head.headers["Content-Type"] == get.headers["Content-Type"]
+    for name in ("Content-Type", "Content-Length", "Vary"):
+        assert head.headers[name] == get.headers[name]
+    assert "Content-Encoding" not in get.headers
+
+
+@pytest.mark.req("REQ-HTTP-19", "REQ-HTTP-21")
+def test_other_methods_are_told_which_there_are(server: Server) -> None:
+    for path in ("/studies", f"{instance_path(server)}/frames/1"):
+        for method, status in (("DELETE", 405), ("PATCH", 405), ("OPTIONS", None)):
+            answer = requests.request(method, server.root + path, timeout=10)
+            assert answer.status_code == (status or answer.status_code)
+            assert {"GET", "HEAD", "OPTIONS"} <= set(answer.headers["Allow"].split(", "))
+    assert server.get("/studies/1.x/series/1/instances/1/frames/1").status_code == 400
 
 
 @pytest.mark.req("REQ-HTTP-04")
@@ -223,13 +236,26 @@ def test_every_resource_answers_with_its_attributes(server: Server) -> None:
         assert one["00083002"]["Value"][0].startswith("1.2.840.10008.1.2")
 
 
-@pytest.mark.req("REQ-QIDO-02", "REQ-QIDO-04")
+@pytest.mark.req("REQ-QIDO-02", "REQ-QIDO-03", "REQ-QIDO-04")
 def test_pages_cover_all_and_end(server: Server) -> None:
     everything = found(server, "/instances")
     pages = [found(server, f"/instances?limit=2&offset={start}") for start in (0, 2, 4, 6)]
     assert [one for page in pages for one in page] == everything
     assert pages[-1] == []
     assert found(server, "/studies?PatientID=nobody") == []
+
+
+@pytest.mark.req("REQ-QIDO-14", "REQ-QIDO-06")
+def test_a_study_list_is_asked_for_as_ohif_does(server: Server) -> None:
+    common = "limit=101&offset=0&fuzzymatching=false"
+    fields = "includefield=00081030,00080060,00080090,00100030"
+    for modalities in ("SM", "SM,SR", "SR%5CSM"):
+        answer = server.get(f"/studies?ModalitiesInStudy={modalities}&{common}&{fields}")
+        (study,) = answer.json()
+        assert {"00081030", "00080090", "00100030"} <= set(study)
+        assert "00080018" not in study
+    assert "00280010" not in found(server, "/studies?includefield=all")[0]
+    assert "00480105" in found(server, "/instances?includefield=all")[0]
 
 
 @pytest.mark.req("REQ-QIDO-07")
@@ -303,6 +329,13 @@ def test_it_refuses_to_listen_where_others_could_reach_it(tmp_path: Path, host: 
     done = slidegate("serve", "--data", tmp_path / "d", "--host", host, "--port", "0", fails=True)
     assert "identit" in done.stderr
     assert done.stdout == ""
+
+
+def test_it_answers_under_the_name_it_listens_to(tmp_path: Path) -> None:
+    for host in ("127.0.0.2", "localhost"):
+        with serving(tmp_path / "data", "--host", host) as running:
+            assert host in running.url
+            assert running.get("/studies").json() == []
 
 
 def test_a_taken_port_is_told(server: Server, tmp_path: Path) -> None:

@@ -228,6 +228,7 @@ def harm(slide: Path, how: str) -> None:
         slide.write_bytes(bytes(1000))
 
 
+@pytest.mark.req("REQ-HTTP-16")
 @pytest.mark.parametrize("how", ["moved", "truncated", "overwritten", "replaced", "garbage"])
 def test_a_source_that_is_gone_or_another_never_gives_pixels(
     slide: Path, data: Path, how: str

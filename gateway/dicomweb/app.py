@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -10,13 +9,9 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Flask, Response, request
 
 from gateway.core.errors import Forbidden
-from gateway.core.instances import checked_uid
-from gateway.core.queries import QueryLevel
-from gateway.dicomweb import wado
+from gateway.dicomweb import qido, wado
 from gateway.dicomweb.frames import FrameLane
-from gateway.dicomweb.media import negotiate
 from gateway.dicomweb.problems import problem
-from gateway.dicomweb.qido import found_json, parse_search
 from gateway.services.query import Search
 from gateway.services.retrieve import Retrieve
 
@@ -48,9 +43,8 @@ def http_application(
     root = f"{public_url}{ROOT}"
     app = Flask("slidegate", static_folder=None)
     app.url_map.strict_slashes = False
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     app.register_blueprint(wado.blueprint(retrieve, root), url_prefix=ROOT)
-    app.register_blueprint(_qido(search, root), url_prefix=ROOT)
+    app.register_blueprint(qido.blueprint(search, root), url_prefix=ROOT)
     for page in pages:
         app.register_blueprint(page)
     app.register_error_handler(Exception, _told)
@@ -71,43 +65,6 @@ def http_application(
         return answer
 
     return LoopbackOnly(FrameLane(retrieve, root, app), urlsplit(public_url).netloc)
-
-
-def _qido(search: Search, root: str) -> Blueprint:
-    routes = Blueprint("qido", __name__)
-
-    def find(level: QueryLevel) -> Callable[..., Response]:
-        def view(study: str | None = None, series: str | None = None) -> Response:
-            offer = negotiate(wado.accepted(), wado.JSON_OFFERS)
-            scope = [
-                (keyword, checked_uid(uid))
-                for keyword, uid in (("StudyInstanceUID", study), ("SeriesInstanceUID", series))
-                if uid is not None
-            ]
-            asked = parse_search(level, scope, request.args.items(multi=True))
-            found = search.find(asked.query, headers=asked.needs_headers)
-            documents = [found_json(one, asked, root) for one in found]
-            answer = Response(json.dumps(documents), content_type=offer.media_type)
-            for warning in asked.warnings:
-                answer.headers.add("Warning", f'299 slidegate "{_quotable(warning)}"')
-            return answer
-
-        return view
-
-    for place, level in (
-        ("/studies", QueryLevel.STUDY),
-        ("/series", QueryLevel.SERIES),
-        ("/instances", QueryLevel.INSTANCE),
-        ("/studies/<study>/series", QueryLevel.SERIES),
-        ("/studies/<study>/instances", QueryLevel.INSTANCE),
-        ("/studies/<study>/series/<series>/instances", QueryLevel.INSTANCE),
-    ):
-        routes.add_url_rule(place, f"search {place}", find(level))
-    return routes
-
-
-def _quotable(text: str) -> str:
-    return "".join(char for char in text if char.isascii() and char.isprintable() and char != '"')
 
 
 def _told(error: Exception) -> Response:

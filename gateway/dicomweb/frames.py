@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
 
 from werkzeug.exceptions import MethodNotAllowed
 
@@ -123,8 +124,6 @@ def _frame_numbers(listed: str) -> list[int]:
 def _accept(environ: WSGIEnvironment) -> str | None:
     """Return the ``accept`` query parameter, else the header."""
     if "accept=" in (query := environ.get("QUERY_STRING", "")):
-        from urllib.parse import parse_qs
-
         if values := parse_qs(query).get("accept"):
             return ",".join(values)
     return environ.get("HTTP_ACCEPT")

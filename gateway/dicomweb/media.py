@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from flask import request
+
 from gateway.core.errors import NotAcceptable
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN
 
@@ -90,6 +92,14 @@ class Offer:
         if self.transfer_syntax is None:
             return self.media_type
         return f"{self.media_type}; transfer-syntax={self.transfer_syntax}"
+
+
+JSON_OFFERS = (Offer(DICOM_JSON), Offer(JSON))
+
+
+def accepted() -> str | None:
+    """Return what the client accepts: the query parameter, else the header (PS3.18 8.3.3.1)."""
+    return request.args.get("accept") or request.headers.get("Accept")
 
 
 @lru_cache(256)

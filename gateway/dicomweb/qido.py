@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
+from flask import Blueprint, Response, request
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 
 from gateway.core.errors import InvalidQuery
+from gateway.core.instances import checked_uid
 from gateway.core.queries import AnyOf, Key, Query, QueryLevel, Range, Rule, Wildcard
 from gateway.dicom.attributes import COMPUTED, LEVEL_OF, vr_of
 from gateway.dicom.json_model import Json, dataset_json, match_json, text_json
-from gateway.services.query import Found
+from gateway.dicomweb.media import JSON_OFFERS, accepted, negotiate
+from gateway.services.query import Found, Search
 
 _OPTIONS = frozenset(
     {
@@ -45,8 +49,52 @@ _LEVEL_UID = {
 }
 
 
+def blueprint(search: Search, root: str) -> Blueprint:
+    """Return the routes of QIDO-RS.
+
+    Parameters
+    ----------
+    root
+        Absolute URL of the DICOMweb root, without a slash at its end.
+    """
+    routes = Blueprint("qido", __name__)
+
+    def find(level: QueryLevel) -> Callable[..., Response]:
+        def view(study: str | None = None, series: str | None = None) -> Response:
+            offer = negotiate(accepted(), JSON_OFFERS)
+            scope = [
+                (keyword, checked_uid(uid))
+                for keyword, uid in (("StudyInstanceUID", study), ("SeriesInstanceUID", series))
+                if uid is not None
+            ]
+            asked = parse_search(level, scope, request.args.items(multi=True))
+            found = search.find(asked.query, headers=asked.needs_headers)
+            documents = [found_json(one, asked, root) for one in found]
+            answer = Response(json.dumps(documents), content_type=offer.media_type)
+            for warning in asked.warnings:
+                answer.headers.add("Warning", f'299 slidegate "{_quotable(warning)}"')
+            return answer
+
+        return view
+
+    for place, level in (
+        ("/studies", QueryLevel.STUDY),
+        ("/series", QueryLevel.SERIES),
+        ("/instances", QueryLevel.INSTANCE),
+        ("/studies/<study>/series", QueryLevel.SERIES),
+        ("/studies/<study>/instances", QueryLevel.INSTANCE),
+        ("/studies/<study>/series/<series>/instances", QueryLevel.INSTANCE),
+    ):
+        routes.add_url_rule(place, f"search {place}", find(level))
+    return routes
+
+
+def _quotable(text: str) -> str:
+    return "".join(char for char in text if char.isascii() and char.isprintable() and char != '"')
+
+
 @dataclass(frozen=True, slots=True)
-class Search:
+class SearchRequest:
     """A request: the query, and what of the matches is wanted.
 
     Parameters
@@ -84,7 +132,7 @@ class Search:
 
 def parse_search(
     level: QueryLevel, scope: Iterable[tuple[str, str]], parameters: Iterable[tuple[str, str]]
-) -> Search:
+) -> SearchRequest:
     """Read a search request.
 
     Parameters
@@ -124,7 +172,7 @@ def parse_search(
     )
     include, include_all = _included(options.get("includefield", []))
     query = Query(level, keys, _count(options, "limit"), _count(options, "offset") or 0)
-    return Search(query, include, include_all, tuple(warnings))
+    return SearchRequest(query, include, include_all, tuple(warnings))
 
 
 @cache
@@ -194,7 +242,7 @@ def _count(options: dict[str, list[str]], name: str) -> int | None:
     return int(text)
 
 
-def found_json(found: Found, search: Search, root: str) -> Json:
+def found_json(found: Found, asked: SearchRequest, root: str) -> Json:
     """Return one match in the DICOM JSON Model.
 
     Parameters
@@ -203,14 +251,14 @@ def found_json(found: Found, search: Search, root: str) -> Json:
         Absolute URL of the DICOMweb root, without a slash at its end.
     """
     match = found.match
-    names = ("studies", "series", "instances")[: search.query.level]
+    names = ("studies", "series", "instances")[: asked.query.level]
     uids = [str(match[_LEVEL_UID[QueryLevel(step)]]) for step in range(1, len(names) + 1)]
     url = "/".join([root, *(part for pair in zip(names, uids, strict=True) for part in pair)])
     further: Json = {}
     if found.header is not None:
         wanted = Dataset()
         for element in found.header:
-            if element.tag in search.include or search.wants_all:
+            if element.tag in asked.include or asked.wants_all:
                 wanted.add(element)
         instance = (
             f"{root}/studies/{found.header.StudyInstanceUID}"

@@ -5,32 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from gateway.core.errors import NotAcceptable
 from gateway.core.instances import Instance, InstanceKey, checked_uid
 from gateway.dicom.json_model import Json, dataset_json, text_json
 from gateway.dicomweb.media import (
     DICOM,
-    DICOM_JSON,
-    JSON,
+    JSON_OFFERS,
     OCTETS,
     Multipart,
     Offer,
     Part,
+    accepted,
     negotiate,
 )
 from gateway.services.retrieve import Retrieve
 
 INLINE_LIMIT = 1 << 20
 """Bytes up to which binary values are inline in metadata: some clients read no URI."""
-
-JSON_OFFERS = (Offer(DICOM_JSON), Offer(JSON))
-
-
-def accepted() -> str | None:
-    """Return what the client accepts: the query parameter, else the header (PS3.18 8.3.3.1)."""
-    return request.args.get("accept") or request.headers.get("Accept")
 
 
 def blueprint(retrieve: Retrieve, root: str) -> Blueprint:

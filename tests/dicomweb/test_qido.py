@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import InvalidQuery
 from gateway.core.queries import AnyOf, Key, Query, QueryLevel, Range, Wildcard
-from gateway.dicomweb.qido import Search, parse_search
+from gateway.dicomweb.qido import SearchRequest, parse_search
 
 
-def asked(*parameters: tuple[str, str], level: QueryLevel = QueryLevel.INSTANCE) -> Search:
+def asked(*parameters: tuple[str, str], level: QueryLevel = QueryLevel.INSTANCE) -> SearchRequest:
     return parse_search(level, [], parameters)
 
 

@@ -123,9 +123,9 @@ def _frame_numbers(listed: str) -> list[int]:
 
 def _accept(environ: WSGIEnvironment) -> str | None:
     """Return the ``accept`` query parameter, else the header."""
-    if "accept=" in (query := environ.get("QUERY_STRING", "")):
-        if values := parse_qs(query).get("accept"):
-            return ",".join(values)
+    query = environ.get("QUERY_STRING", "")
+    if query and (values := parse_qs(query).get("accept")):
+        return ",".join(values)
     return environ.get("HTTP_ACCEPT")
 
 

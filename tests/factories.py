@@ -12,7 +12,8 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from conformance.bench.slides import (
+from conformance.bench.slides import draw_scene, make_large_svs
+from conformance.bench.tiff import (
     RGB,
     YCBCR,
     Page,
@@ -21,9 +22,7 @@ from conformance.bench.slides import (
     append_macro,
     append_thumbnail,
     describe,
-    draw_scene,
     encode_rgb,
-    make_large_svs,
 )
 from converters.synthetic import abbreviate
 

@@ -76,6 +76,8 @@ def join_strips(strips: Sequence[bytes], tables: bytes, *, rgb: bool) -> bytes:
     heads = [jpeg_frame(strip) for strip in strips]
     if len(strips) == 1:
         return frame_prefix(tables, rgb=rgb, tile=strips[0]) + strips[0][2:]
+    if len({_headers_of(strip, rows=0, restart=b"") for strip in strips}) != 1:
+        raise InvalidInput("The strips differ in their tables or components.")
     interval = _strip_interval(heads)
     intervals: list[bytes] = []
     for strip in strips:
@@ -100,13 +102,8 @@ def _strip_interval(heads: Sequence[JpegFrame]) -> int:
     """Return the number of MCUs of each strip but the last."""
     first = heads[0]
     across, down = first.mcu
-    same = all(
-        (head.columns, head.sampling, head.baseline, head.precision)
-        == (first.columns, first.sampling, first.baseline, first.precision)
-        for head in heads
-    )
     heights = {head.rows for head in heads[:-1]}
-    if not same or len(heights) != 1 or first.rows % down or heads[-1].rows > first.rows:
+    if len(heights) != 1 or first.rows % down or heads[-1].rows > first.rows:
         raise InvalidInput("The strips differ in more than the height of the last.")
     interval = -(-first.columns // across) * (first.rows // down)
     if interval > 0xFFFF:

@@ -11,12 +11,13 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 
 from pydicom.dataset import Dataset
 
 from converters.icc import srgb_profile
 from converters.sources import ScannedSlide, SlideImage
-from gateway.core.errors import Conflict, SpacingUnknown
+from gateway.core.errors import Conflict, InvalidInput, SpacingUnknown
 from gateway.core.instances import (
     VL_WHOLE_SLIDE_MICROSCOPY,
     Flavour,
@@ -84,7 +85,11 @@ def plan_slide(
         If neither the file nor the operator states the spacing.
     Conflict
         If they state different ones.
+    InvalidInput
+        If the stated spacing is no positive number.
     """
+    if stated_spacing_um is not None and not 0 < stated_spacing_um < inf:
+        raise InvalidInput(f"A pixel spacing of {stated_spacing_um} micrometres cannot be.")
     own = slide.facts.spacing_um
     spacing_um = own or stated_spacing_um
     if spacing_um is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -143,13 +144,16 @@ def format_of(path: Path) -> SlideFormat:
         If the file cannot be opened, or no format takes it.
     """
     try:
-        with path.open("rb") as file:
-            empty = not file.read(1)
-    except IsADirectoryError as error:
-        raise SlideUnreadable(f"{path} is a folder; name the slide in it.") from error
+        status = path.stat()
+        if stat.S_ISREG(status.st_mode):
+            path.open("rb").close()
     except OSError as error:
         raise SlideUnreadable(f"{path} cannot be read: {error.strerror}.") from error
-    if empty:
+    if stat.S_ISDIR(status.st_mode):
+        raise SlideUnreadable(f"{path} is a folder; name the slide in it.")
+    if not stat.S_ISREG(status.st_mode):
+        raise SlideUnreadable(f"{path} is no file.")
+    if not status.st_size:
         raise SlideUnreadable(f"{path} is empty.")
     for slide_format in FORMATS:
         if slide_format.detects(path):

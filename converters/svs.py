@@ -34,6 +34,7 @@ _LOSSLESS = {1, 5, 8, 32773, 32946}  # none, LZW, Deflate, PackBits, Deflate by 
 _RGB, _YCBCR = 2, 6
 _LABEL, _OVERVIEW = 1, 9  # values of NewSubfileType
 _TILE_LENGTH_LIMIT = 1 << 28
+_SHORTEST = 4  # bytes: SOI and EOI; no strip without loss is shorter either
 _MOST_PIXELS = 1 << 26  # of a label, an overview or a thumbnail: they are held in memory
 _LOOKED_INTO = 32  # tiles of a level, of its last row and of its last column
 _HEAD = 4096  # bytes of a tile that hold its headers
@@ -159,9 +160,9 @@ def _parts(tiff: TiffFile, page: TiffPage, expected: int) -> FrameTable:
             f"{empty} of {expected} tiles or strips of page {page.index} have no bytes; "
             "export the slide again from the scanner's software."
         )
-    if ((offsets < 8) | (lengths > _TILE_LENGTH_LIMIT)).any():
+    if ((offsets < 8) | (lengths < _SHORTEST) | (lengths > _TILE_LENGTH_LIMIT)).any():
         raise SlideUnreadable(f"Page {page.index} has impossible tile offsets or lengths.")
-    if outside := int((offsets + lengths > tiff.filehandle.size).sum()):
+    if outside := int((offsets > tiff.filehandle.size - lengths).sum()):
         raise SlideUnreadable(
             f"{outside} of {expected} tiles or strips of page {page.index} lie past the end of "
             "the file: it is truncated; copy it again from the scanner."

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from converters.library import ScannerFiles
+from gateway.core.errors import Unavailable
 from gateway.core.ports import Index
 from gateway.index.work import open_index
 from gateway.services.ingest import Ingest
@@ -28,7 +29,6 @@ _BLOCKING_THREADS = 8
 _PATIENCE_S = 5
 """Seconds that a stopping server waits for answers under way."""
 
-_NEVER_S = 100 * 365 * 86400.0
 _LOG = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -59,17 +59,22 @@ class Services:
 
 def open_services(settings: Settings) -> Services:
     """Open index and store; both are made if they are not there."""
-    settings.data.mkdir(parents=True, exist_ok=True)
-    index = open_index(settings.index_url)
+    make_data_folder(settings.data)
+    index = open_index(settings.index)
     store = FileStore(settings.data / "blobs")
     library = ScannerFiles()
     links = Links(index, store, library)
-    delay_s = settings.materialise_after_s
-    ingest = Ingest(
-        index, store, library, links, time.time, _NEVER_S if delay_s is None else delay_s
-    )
+    ingest = Ingest(index, store, library, links, time.time, settings.materialise_after_s or 0)
     retrieve = Retrieve(index, store, links)
     return Services(index, store, links, ingest, retrieve, Search(index, retrieve))
+
+
+def make_data_folder(data: Path) -> None:
+    """Make the data folder if it is not there."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"The data folder {data} cannot be made: {error.strerror}.") from error
 
 
 def load_application(settings: Settings, public_url: str) -> WSGIApplication:
@@ -104,9 +109,9 @@ def serve(settings: Settings, address: Address) -> None:
 
     from gateway.jobs.local import Announcer, Companion
 
-    Path(settings.data).mkdir(parents=True, exist_ok=True)
+    make_data_folder(settings.data)
     FileStore(settings.data / "blobs").sweep()
-    open_index(settings.index_url).close()  # migrated once, before there are several of us
+    open_index(settings.index).close()  # migrated once, before there are several of us
     server = Granian(
         "slidegate",
         address=address.ip,
@@ -124,8 +129,9 @@ def serve(settings: Settings, address: Address) -> None:
     if settings.materialise_after_s is not None:
         command = [sys.executable, "-m", "gateway.cli", "worker", "--end-with", str(os.getpid())]
         command += ["--data", str(settings.data)]
-        command += ["--database", settings.database] if settings.database else []
-        companion = Companion(command)
+        command += ["--materialise-after", str(settings.materialise_after_s)]
+        # The URL may hold a password, and everyone may read command lines.
+        companion = Companion(command, os.environ | {"SLIDEGATE_DATABASE": settings.database})
         server.on_startup(companion.start)
         server.on_shutdown(companion.stop)
     server.serve(target_loader=partial(_load_in_worker, settings, address.url, os.getpid()))

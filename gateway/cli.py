@@ -40,12 +40,35 @@ _data = click.option(
     show_default=True,
     help="Data folder (or SLIDEGATE_DATA).",
 )
+_present_data = click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    envvar="SLIDEGATE_DATA",
+    default="slidegate-data",
+    show_default=True,
+    help="Data folder (or SLIDEGATE_DATA).",
+)
 _database = click.option(
     "--database",
     envvar="SLIDEGATE_DATABASE",
     default="",
     metavar="URL",
     help="PostgreSQL URL of the index (or SLIDEGATE_DATABASE); SQLite in the data folder if empty.",
+)
+_port = click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="Port; 0 takes a free one.",
+)
+_materialise_after = click.option(
+    "--materialise-after",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Write slides as DICOM files this long after they were added, when idle.",
 )
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 _mpp = click.option(
@@ -137,7 +160,7 @@ def add(
             "series": slide.series,
             "instances": slide.instances,
             "state": slide.state.value,
-            "path": slide.file.path,
+            "path": os.path.abspath(path),
         }
         text = f"{path}: study {slide.study}, {slide.instances} instances, {slide.state.value}"
         _emit(record, text, as_json)
@@ -149,15 +172,8 @@ def add(
 @_data
 @_database
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8080, show_default=True, help="Port; 0 takes a free one.")
-@click.option(
-    "--materialise-after",
-    type=click.FloatRange(0),
-    default=60.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Write slides as DICOM files this long after they were added, when idle.",
-)
+@_port
+@_materialise_after
 @click.option("--no-materialise", is_flag=True, help="Leave slides linked.")
 def serve(
     data: Path,
@@ -192,8 +208,7 @@ def convert(slide: Path, outdir: Path, mpp: float | None, as_json: bool) -> None
 
     with _errors_told(), _progress("converting") as progress:
         store = FileStore(outdir)
-        if outdir.is_dir():
-            store.sweep()
+        store.sweep(deep=False)
         for one in convert_slide(slide, store, stated_spacing_um=mpp, progress=progress):
             record: dict[str, object] = {
                 "file": str(outdir / one.name),
@@ -207,7 +222,7 @@ def convert(slide: Path, outdir: Path, mpp: float | None, as_json: bool) -> None
 
 @main.command()
 @click.argument("studies", nargs=-1)
-@_data
+@_present_data
 @_database
 def materialise(studies: tuple[str, ...], data: Path, database: str) -> None:
     """Write linked slides as DICOM files now: all, or those of some studies."""
@@ -235,7 +250,7 @@ def materialise(studies: tuple[str, ...], data: Path, database: str) -> None:
 
 
 @main.command("check-links")
-@_data
+@_present_data
 @_database
 @_json
 def check_links(data: Path, database: str, as_json: bool) -> None:
@@ -260,10 +275,11 @@ def check_links(data: Path, database: str, as_json: bool) -> None:
 
 
 @main.command()
-@_data
+@_present_data
 @_database
+@_materialise_after
 @click.option("--end-with", type=int, hidden=True, help="Process whose end ends this one.")
-def worker(data: Path, database: str, end_with: int | None) -> None:
+def worker(data: Path, database: str, materialise_after: float, end_with: int | None) -> None:
     """Materialise added slides when they are due; 'serve' starts one by itself."""
     with _importing():
         from gateway.bootstrap import open_services
@@ -272,21 +288,22 @@ def worker(data: Path, database: str, end_with: int | None) -> None:
     if end_with is not None:
         end_with_parent(end_with)
     with _errors_told():
-        materialise_forever(open_services(_settings(data, database)).ingest)
+        materialise_forever(open_services(_settings(data, database, materialise_after)).ingest)
 
 
 @main.command()
-@click.option("--port", default=8080, show_default=True, help="Port; 0 takes a free one.")
+@_port
 @click.option("--slide", type=click.Path(path_type=Path), help="Show this slide, not a drawn one.")
 @click.option("--data", type=_Folder(), help="Keep the data here; else they go with the demo.")
 @click.option("--check", is_flag=True, help="Fetch metadata and frames over HTTP, then exit.")
-def demo(port: int, slide: Path | None, data: Path | None, check: bool) -> None:
+@_mpp
+def demo(port: int, slide: Path | None, data: Path | None, check: bool, mpp: float | None) -> None:
     """Draw a slide, add it, serve it and show it at /."""
     with _importing():
         from gateway.demo import run
 
     with _errors_told():
-        sys.exit(run(port, slide, data, check=check))
+        sys.exit(run(port, slide, data, check=check, stated_spacing_um=mpp))
 
 
 if __name__ == "__main__":

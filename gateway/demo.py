@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.request import Request, urlopen
+from urllib.request import ProxyHandler, Request, build_opener
 
 import click
 from PIL import Image
@@ -24,9 +25,17 @@ from gateway.settings import Address, Settings, loopback_address
 
 _JSON = "application/dicom+json"
 _TIMEOUT_S = 30
+_DIRECT = build_opener(ProxyHandler({}))  # no proxy stands between us and ourselves
 
 
-def run(port: int, slide: Path | None, data: Path | None, *, check: bool) -> int:
+def run(
+    port: int,
+    slide: Path | None,
+    data: Path | None,
+    *,
+    check: bool,
+    stated_spacing_um: float | None = None,
+) -> int:
     """Add a slide, serve it, and say where to look.
 
     Parameters
@@ -39,6 +48,8 @@ def run(port: int, slide: Path | None, data: Path | None, *, check: bool) -> int
         Data folder; None takes one that is removed at the end.
     check
         Fetch metadata and frames over HTTP and end, instead of serving until stopped.
+    stated_spacing_um
+        Pixel spacing of the slide in micrometres, if it does not state it.
 
     Returns
     -------
@@ -47,14 +58,16 @@ def run(port: int, slide: Path | None, data: Path | None, *, check: bool) -> int
     """
     if data is None:
         with TemporaryDirectory(prefix="slidegate-demo-") as folder:
-            return run(port, slide, Path(folder), check=check)
+            spacing = stated_spacing_um
+            return run(port, slide, Path(folder), check=check, stated_spacing_um=spacing)
     address = loopback_address("127.0.0.1", port)
     settings = Settings(data)
-    data.mkdir(parents=True, exist_ok=True)
+    bootstrap.make_data_folder(data)
     path = os.path.abspath(slide or _drawn(data))  # links stay as given
-    bootstrap.open_services(settings).ingest.add(path)
+    added = bootstrap.open_services(settings).ingest.add(path, stated_spacing_um)
     if check:
-        return _checked(data, address)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the server ends with us
+        return _checked(data, address, added.study)
     click.echo(f"Slides: {address.url}/    DICOMweb: {address.url}/dicom-web    Stop: Ctrl-C")
     bootstrap.serve(settings, address)
     return 0
@@ -76,11 +89,13 @@ def _drawn(data: Path) -> Path:
     return path
 
 
-def _checked(data: Path, address: Address) -> int:
+def _checked(data: Path, address: Address, study: str) -> int:
     try:
         with _server(data, address) as root:
-            for study in json.loads(_get("studies", f"{root}/studies", _JSON)):
-                _check_study(f"{root}/studies/{_value(study, '0020000D')}")
+            found = json.loads(_get("studies", f"{root}/studies", _JSON))
+            if study not in [_value(one, "0020000D") for one in found]:
+                raise LookupError(f"study {study} is not among those found")
+            _check_study(f"{root}/studies/{study}")
     except (OSError, ValueError, LookupError) as error:
         click.echo(f"Failed: {error}")
         return 1
@@ -94,7 +109,10 @@ def _server(data: Path, address: Address) -> Iterator[str]:
     command = [sys.executable, "-m", "gateway.cli", "serve", "--data", str(data)]
     begin = time.perf_counter()
     with subprocess.Popen(
-        [*command, "--port", str(address.port)], stdout=subprocess.PIPE, text=True
+        [*command, "--port", str(address.port)],
+        env=os.environ | {"SLIDEGATE_DATABASE": ""},
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout is not None
         try:
@@ -140,7 +158,8 @@ def _value(dataset: dict[str, Any], tag: str) -> Any:
 def _get(name: str, url: str, accept: str) -> bytes:
     """Fetch, and say what came."""
     begin = time.perf_counter()
-    with urlopen(Request(url, headers={"Accept": accept}), timeout=_TIMEOUT_S) as answer:
+    request = Request(url, headers={"Accept": accept})
+    with _DIRECT.open(request, timeout=_TIMEOUT_S) as answer:
         body: bytes = answer.read()
     took_ms = 1000 * (time.perf_counter() - begin)
     click.echo(f"{name:<32} {took_ms:8.1f} ms {len(body):10,} bytes")

@@ -29,9 +29,9 @@ class Settings:
     materialise_after_s: float | None = 60.0
 
     @property
-    def index_url(self) -> str:
-        """SQLAlchemy URL of the index."""
-        return self.database or f"sqlite:///{self.data.absolute() / 'slidegate.db'}"
+    def index(self) -> str | Path:
+        """URL of the index, or the file of an SQLite database."""
+        return self.database or self.data.absolute() / "slidegate.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def loopback_address(host: str, port: int) -> Address:
     """
     try:
         family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise InvalidInput(f"The host {host} is unknown: {error}.") from error
     ip = str(place[0])
     if not ipaddress.ip_address(ip).is_loopback:

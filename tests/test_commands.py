@@ -26,6 +26,46 @@ def test_the_demonstration_tells_what_is_wrong(tmp_path: Path) -> None:
     assert "No such file" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["add", "x.svs", "--data", "/proc/none"], "cannot be made"),
+        (["add", "x.svs", "--data", "/etc/passwd/x"], "cannot be made"),
+        (["serve", "--port", "70000"], "not in the range"),
+        (["serve", "--port", "-5"], "not in the range"),
+        (["serve", "--host", "a..b", "--port", "0"], "unknown"),
+        (["materialise", "--data", "/nowhere"], "does not exist"),
+        (["check-links", "--data", "/nowhere"], "does not exist"),
+        (["convert", "SLIDE", "OUT", "--mpp", "nan"], "cannot be"),
+        (["convert", "SLIDE", "/proc/none"], "cannot be written"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_a_line(
+    arguments: list[str], told: str, svs: tuple[Path, SvsTruth], tmp_path: Path
+) -> None:
+    places = {"SLIDE": str(svs[0]), "OUT": str(tmp_path / "out")}
+    done = slidegate(*[places.get(word, word) for word in arguments], fails=True)
+    assert told in done.stderr
+
+
+@pytest.mark.parametrize("name", ["wh?t", "a%41b", "with space", "#1"])
+def test_a_data_folder_may_have_any_name(
+    svs: tuple[Path, SvsTruth], tmp_path: Path, name: str
+) -> None:
+    slidegate("add", svs[0], "--data", tmp_path / name)
+    assert (tmp_path / name / "slidegate.db").exists()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_conversion_leaves_other_files_alone(svs: tuple[Path, SvsTruth], tmp_path: Path) -> None:
+    others = [tmp_path / "out" / name for name in (".mine.part", "sub/.2.25.1.dcm.0123abcd.part")]
+    for path in others:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"precious")
+    slidegate("convert", svs[0], tmp_path / "out")
+    assert all(path.read_bytes() == b"precious" for path in others)
+
+
 @pytest.mark.parametrize("name", sorted(main.commands))
 def test_every_command_explains_itself(name: str) -> None:
     help_text = CliRunner().invoke(main, [name, "--help"]).output

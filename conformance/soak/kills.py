@@ -75,9 +75,10 @@ def _served(data: Path) -> dict[str, tuple[str, str]]:
     for slide in services.ingest.slides():
         for one in services.retrieve.instances(slide.study):
             whole, frames = hashlib.sha256(), hashlib.sha256()
+            numbers = range(1, one.number_of_frames + 1)
             for piece in services.retrieve.part10(one).pieces:
                 whole.update(piece)
-            for frame in services.retrieve.frames(one, range(1, one.number_of_frames + 1)):
+            for frame in services.retrieve.frames(one, numbers).bitstreams:
                 frames.update(frame)
             found[one.key.instance] = whole.hexdigest(), frames.hexdigest()
     return found

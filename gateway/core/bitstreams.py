@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gateway.core.errors import InvalidInput
 
-EOI, SOS, DHT, DRI, APP14 = 0xD9, 0xDA, 0xC4, 0xDD, 0xEE
+EOI, SOS, DHT, DRI, APP0, APP14 = 0xD9, 0xDA, 0xC4, 0xDD, 0xE0, 0xEE
 SOF_BASELINE = 0xC0
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {DHT, 0xC8, 0xCC}
 
@@ -134,21 +134,25 @@ def _frame_header(payload: bytes, marker: int) -> JpegFrame:
 def states_rgb(stream: bytes) -> bool | None:
     """Whether a JPEG, or its tables alone, says that its components are R, G and B.
 
-    Decoders believe an Adobe marker, then the identifiers ``R G B``; None is said by neither.
+    Decoders believe a JFIF marker, then an Adobe marker, then the identifiers ``R G B``; None is
+    said by none of them.
 
     Raises
     ------
     InvalidInput
         If the bytes are no JPEG or end before SOS.
     """
+    adobe: bool | None = None
     named: bool | None = None
     for segment in jpeg_segments(stream):
         payload = stream[segment.start + 4 : segment.stop]
+        if segment.marker == APP0 and payload.startswith(b"JFIF\0"):
+            return False
         if segment.marker == APP14 and payload.startswith(b"Adobe") and len(payload) >= 12:
-            return payload[11] == 0
+            adobe = payload[11] == 0
         if segment.marker in _FRAME_HEADERS:
             named = _frame_header(payload, segment.marker).identifiers == b"RGB" or None
-    return named
+    return named if adobe is None else adobe
 
 
 def restart_intervals(scan: bytes) -> list[bytes]:

@@ -82,7 +82,7 @@ class FrameTableHead:
     FIXED: ClassVar = struct.Struct("<4sHHIQ")
     """Magic, version, reserved, length of the prefix, number of frames."""
 
-    ENTRY: ClassVar = struct.Struct("<QQ")
+    ENTRY: ClassVar = struct.Struct("<qq")
     """Offset and length of one frame's range."""
 
     @classmethod
@@ -140,6 +140,10 @@ class FrameTable:
     prefix: bytes
     offsets: Int64s
     lengths: Int64s
+
+    def __post_init__(self) -> None:
+        if not len(self) or self.offsets.min() < 0 or self.lengths.min() < 0:
+            raise GatewayError("A frame table has no frames, or impossible ones.")
 
     @classmethod
     def single(cls, length: int) -> FrameTable:

@@ -78,10 +78,6 @@ class BlobStore(Protocol):
         """
         ...
 
-    def delete(self, name: str) -> None:
-        """Remove a blob; one that is not there is no error."""
-        ...
-
     def open(self, frames: str | LinkedFile) -> Blob:
         """Open a blob of ours by its name, or somebody else's file where it lies.
 
@@ -229,7 +225,7 @@ class Index(Protocol):
         instances
             One for each instance of the plan, in its order.
         due
-            Seconds since the epoch from when the slide may be materialised.
+            Time in seconds since the epoch from which the slide waits to be materialised.
 
         Raises
         ------
@@ -255,7 +251,7 @@ class Index(Protocol):
         ...
 
     def due_slides(self, now: float) -> list[Slide]:
-        """Return the linked slides whose time to be materialised has come, oldest first."""
+        """Return the linked slides that have been due since a time or longer, oldest first."""
         ...
 
     def postpone(self, fingerprint: str, due: float) -> None:

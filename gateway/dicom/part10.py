@@ -15,6 +15,7 @@ from pydicom.filereader import dcmread
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID
 
+from gateway.core.errors import Unavailable
 from gateway.core.frames import FrameTable, Int64s
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, derive_uid
 from gateway.core.ports import Buffer
@@ -113,13 +114,22 @@ class Part10:
         read
             Returns the bytes of the source at ``(offset, length)``. What it returned last is
             not used any more when the next list is asked for.
+
+        Raises
+        ------
+        Unavailable
+            Before the end, if the source gave less than the frame table says.
         """
         yield [self._head]
+        size = len(self._head) + len(self._tail)
         for frames, reach in self._source.windows(_WINDOW):
             view = memoryview(read(reach.offset, reach.length))
-            yield self._window(frames, reach.offset, view)
-        if self._tail:
-            yield [self._tail]
+            buffers = self._window(frames, reach.offset, view)
+            size += sum(map(len, buffers))
+            yield buffers
+        if size != self.size:
+            raise Unavailable("The frames are not as long as their table says.")
+        yield [self._tail]
 
     def _window(self, frames: slice, begin: int, view: memoryview) -> list[Buffer]:
         prefix = self._source.prefix

@@ -10,6 +10,7 @@ from flask import Blueprint, Flask, Response, request
 
 from gateway.core.errors import Forbidden
 from gateway.dicomweb import qido, wado
+from gateway.dicomweb.bulk import BulkAnswers
 from gateway.dicomweb.frames import FrameLane
 from gateway.dicomweb.problems import problem
 from gateway.services.query import Search
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 ROOT = "/dicom-web"
+_LONG_ANSWERS = 5
+"""How many of a process's threads long answers may take; single frames need only a moment."""
+
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -43,7 +47,8 @@ def http_application(
     root = f"{public_url}{ROOT}"
     app = Flask("slidegate", static_folder=None)
     app.url_map.strict_slashes = False
-    app.register_blueprint(wado.blueprint(retrieve, root), url_prefix=ROOT)
+    bulk = BulkAnswers(_LONG_ANSWERS)
+    app.register_blueprint(wado.blueprint(retrieve, root, bulk), url_prefix=ROOT)
     app.register_blueprint(qido.blueprint(search, root), url_prefix=ROOT)
     for page in pages:
         app.register_blueprint(page)
@@ -64,7 +69,7 @@ def http_application(
             answer.vary.add("Accept")
         return answer
 
-    return LoopbackOnly(FrameLane(retrieve, root, app), urlsplit(public_url).netloc)
+    return LoopbackOnly(FrameLane(retrieve, root, bulk, app), urlsplit(public_url).netloc)
 
 
 def _told(error: Exception) -> Response:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
@@ -22,9 +23,10 @@ from gateway.core.instances import (
     checked_uid,
 )
 from gateway.dicom.pixels import MEDIA_TYPES, decoded
+from gateway.dicomweb.bulk import BulkAnswers
 from gateway.dicomweb.media import Multipart, Offer, Part, frame_offers, negotiate
 from gateway.dicomweb.problems import problem
-from gateway.services.retrieve import Retrieve
+from gateway.services.retrieve import Frames, Retrieve
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -47,12 +49,17 @@ class FrameLane:
         Gives the frames.
     base_url
         Absolute URL of the DICOMweb root, without a slash at its end.
+    bulk
+        Bounds how many long answers are under way.
     rest
         Application for everything else.
     """
 
-    def __init__(self, retrieve: Retrieve, base_url: str, rest: WSGIApplication) -> None:
+    def __init__(
+        self, retrieve: Retrieve, base_url: str, bulk: BulkAnswers, rest: WSGIApplication
+    ) -> None:
         self._retrieve = retrieve
+        self._bulk = bulk
         self._base_url = base_url
         self._rest = rest
 
@@ -72,15 +79,17 @@ class FrameLane:
             status, headers, text = problem(error)
             start_response(status, headers)
             return [text]
-        headers = [("Content-Type", content_type), ("Vary", "Accept")]
-        if size is not None:
-            headers.append(("Content-Length", str(size)))
+        headers = [
+            ("Content-Type", content_type),
+            ("Content-Length", str(size)),
+            ("Vary", "Accept"),
+        ]
         start_response("200 OK", headers)
         return [] if method == "HEAD" else body
 
     def _answer(
         self, match: re.Match[str], environ: WSGIEnvironment
-    ) -> tuple[str, int | None, Iterable[bytes]]:
+    ) -> tuple[str, int, Iterable[bytes]]:
         study, series, sop_instance = (checked_uid(uid) for uid in match.groups()[:3])
         frame_numbers = _frame_numbers(match[4])
         instance = self._retrieve.instance(InstanceKey(study, series, sop_instance))
@@ -101,12 +110,12 @@ class FrameLane:
             body = multipart.head(f"{location}{frame_numbers[0]}") + frame + multipart.tail
             return multipart.content_type, len(body), [body]
         multipart = Multipart(offer)
-        frames = self._retrieve.frames(instance, frame_numbers)
-        parts = (
-            Part(f"{location}{number}", (_as(offer, instance, frame),))
-            for number, frame in zip(frame_numbers, frames, strict=True)
-        )
-        return multipart.content_type, None, _coalesced(multipart.stream(parts))
+        sizes, frames = _in_form(offer, instance, self._retrieve.frames(instance, frame_numbers))
+        locations = [f"{location}{number}" for number in frame_numbers]
+        # With its length told, an answer that breaks off cannot be taken for a whole one.
+        size = multipart.size(locations, sizes)
+        parts = (Part(*part) for part in zip(locations, ((one,) for one in frames), strict=True))
+        return multipart.content_type, size, self._bulk.guarded(_coalesced(multipart.stream(parts)))
 
 
 def _frame_numbers(listed: str) -> list[int]:
@@ -133,6 +142,15 @@ def _as(offer: Offer, instance: Instance, frame: bytes) -> bytes:
     if offer.transfer_syntax == EXPLICIT_VR_LITTLE_ENDIAN:
         return decoded(frame, instance.transfer_syntax)
     return frame
+
+
+def _in_form(offer: Offer, instance: Instance, frames: Frames) -> tuple[list[int], Iterator[bytes]]:
+    """Return sizes and bytes of frames as offered; decoded, all are of one size."""
+    if offer.transfer_syntax == instance.transfer_syntax:
+        return frames.sizes, frames.bitstreams
+    pixels = (_as(offer, instance, frame) for frame in frames.bitstreams)
+    first = next(pixels)
+    return [len(first)] * len(frames.sizes), chain([first], pixels)
 
 
 def _coalesced(pieces: Iterator[bytes]) -> Iterator[bytes]:

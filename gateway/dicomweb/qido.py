@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 from flask import Blueprint, Response, request
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
@@ -31,9 +31,11 @@ _OPTIONS = frozenset(
         "multiplevaluematching",
     }
 )
+_LONGEST_WARNING = 1000
 _UNSUPPORTED = ("emptyvaluematching", "multiplevaluematching")
 _RANGED = frozenset({"DA", "TM", "DT"})
 _WHOLE = frozenset({"IS", "UL", "US"})
+_LONGEST_KEYWORD = 64
 _TAG = re.compile(r"[0-9A-Fa-f]{8}\Z")
 _WELL_FORMED = {
     **dict.fromkeys(_WHOLE, re.compile(r"[+-]?[0-9]{1,12}\Z")),
@@ -71,8 +73,8 @@ def blueprint(search: Search, root: str) -> Blueprint:
             found = search.find(asked.query, headers=asked.needs_headers)
             documents = [found_json(one, asked, root) for one in found]
             answer = Response(json.dumps(documents), content_type=offer.media_type)
-            for warning in asked.warnings:
-                answer.headers.add("Warning", f'299 slidegate "{_quotable(warning)}"')
+            if asked.warnings:
+                answer.headers["Warning"] = f'299 slidegate "{_quotable(asked.warnings)}"'
             return answer
 
         return view
@@ -89,7 +91,8 @@ def blueprint(search: Search, root: str) -> Blueprint:
     return routes
 
 
-def _quotable(text: str) -> str:
+def _quotable(warnings: Iterable[str]) -> str:
+    text = "; ".join(warnings)[:_LONGEST_WARNING]
     return "".join(char for char in text if char.isascii() and char.isprintable() and char != '"')
 
 
@@ -175,9 +178,11 @@ def parse_search(
     return SearchRequest(query, include, include_all, tuple(warnings))
 
 
-@cache
+@lru_cache(1024)
 def _keyword(name: str) -> str | None:
     """Return the keyword of a key given as keyword or as eight hexadecimal digits."""
+    if len(name) > _LONGEST_KEYWORD:
+        return None
     if _TAG.match(name):
         return keyword_for_tag(int(name, 16)) or None
     return name if tag_for_keyword(name) is not None else None
@@ -211,6 +216,8 @@ def _single_rule(keyword: str, vr: str, text: str) -> Rule:
         for end in (low, high):
             if end:
                 _check(keyword, vr, end)
+        if dash and not low and not high:
+            raise InvalidQuery(f"A range of {keyword} needs at least one end.")
         if not dash:
             return Range(text, text) if vr == "TM" else AnyOf((text,))
         return Range(low or None, high or None)

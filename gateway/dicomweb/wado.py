@@ -10,6 +10,7 @@ from flask import Blueprint, Response
 from gateway.core.errors import NotAcceptable
 from gateway.core.instances import Instance, InstanceKey, checked_uid
 from gateway.dicom.json_model import Json, dataset_json, text_json
+from gateway.dicomweb.bulk import BulkAnswers
 from gateway.dicomweb.media import (
     DICOM,
     JSON_OFFERS,
@@ -26,13 +27,15 @@ INLINE_LIMIT = 1 << 20
 """Bytes up to which binary values are inline in metadata: some clients read no URI."""
 
 
-def blueprint(retrieve: Retrieve, root: str) -> Blueprint:
+def blueprint(retrieve: Retrieve, root: str, bulk: BulkAnswers) -> Blueprint:
     """Return the routes of WADO-RS but frames.
 
     Parameters
     ----------
     root
         Absolute URL of the DICOMweb root, without a slash at its end.
+    bulk
+        Bounds how many long answers are under way.
     """
     routes = Blueprint("wado", __name__)
 
@@ -45,7 +48,9 @@ def blueprint(retrieve: Retrieve, root: str) -> Blueprint:
         return Response(json.dumps(documents), content_type=offer.media_type)
 
     def part10(**uids: str) -> Response:
-        return _part10(retrieve, instances(**uids), root, single="instance" in uids)
+        answer = _part10(retrieve, instances(**uids), root, single="instance" in uids)
+        answer.response = bulk.guarded(iter(answer.response))  # type: ignore[arg-type]  # bytes
+        return answer
 
     def bulk_data(study: str, series: str, instance: str, path: str) -> Response:
         key = InstanceKey(checked_uid(study), checked_uid(series), checked_uid(instance))
@@ -90,9 +95,10 @@ def _metadata(retrieve: Retrieve, instance: Instance, root: str) -> Json:
 def _part10(retrieve: Retrieve, instances: list[Instance], root: str, *, single: bool) -> Response:
     """Answer with stored transfer syntaxes: slides are lossy, so nothing else is owed."""
     chosen, offer = _acceptable(instances, single=single)
-    sizes = [retrieve.part10(instance).size for instance in chosen]  # each can be opened now
     if not offer.multipart:
-        return _sized(retrieve.part10(chosen[0]).pieces, sizes[0], offer.content_type)
+        stream = retrieve.part10(chosen[0])
+        return _sized(stream.pieces, stream.size, offer.content_type)
+    sizes = [retrieve.part10(instance).size for instance in chosen]  # each can be opened now
     multipart = Multipart(offer)
     locations = [_url(root, instance.key) for instance in chosen]
     parts = (

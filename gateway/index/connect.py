@@ -12,9 +12,20 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, make_url, select
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    create_engine,
+    event,
+    func,
+    inspect,
+    make_url,
+    select,
+)
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
@@ -75,7 +86,10 @@ _SQLSTATE_MEANINGS: Final = {
 _DETAILS: Final[dict[type[GatewayError], str]] = {
     Conflict: "The index holds a slide or an instance of the same identity already.",
     OutOfResources: "The database has no space or memory left; nothing was stored.",
-    Unavailable: "The database is locked or does not answer; try again.",
+    Unavailable: (
+        "The database is locked, cannot be written or does not answer; see that its folder can "
+        "be written, and try again."
+    ),
     GatewayError: "The database refused what it was asked.",
 }
 
@@ -114,7 +128,7 @@ def translating() -> Iterator[None]:
         raise translated(error) from error
 
 
-def connect(url: str) -> Engine:
+def connect(url: str | Path) -> Engine:
     """Return an engine whose database has the newest schema.
 
     Raises
@@ -136,9 +150,9 @@ def connect(url: str) -> Engine:
     return engine
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str | Path) -> Engine:
     try:
-        parsed = make_url(url)
+        parsed = URL.create("sqlite", database=str(url)) if isinstance(url, Path) else make_url(url)
         parsed = parsed.set(drivername=_DRIVERS[parsed.get_backend_name()])
     except (ArgumentError, KeyError):
         raise InvalidInput(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -83,14 +84,15 @@ _SLIDES: Final = (
 )
 
 
-def open_index(url: str) -> SqlIndex:
+def open_index(url: str | Path) -> SqlIndex:
     """Open the index of a database; make or bring forward its tables where needed.
 
     Parameters
     ----------
     url
-        ``sqlite:////path/slidegate.db`` or ``postgresql://user:password@host/name``, with
-        parameters of the driver after a question mark.
+        File of an SQLite database; or ``sqlite:////path/slidegate.db`` or
+        ``postgresql://user:password@host/name``, with parameters of the driver after a question
+        mark.
 
     Raises
     ------

@@ -17,6 +17,7 @@ from gateway.services.ingest import Ingest
 
 _LOOK_EVERY_S = 2.0
 _RETRY_AFTER_S = 300.0
+_PATIENCE_S = 10.0
 _log = logging.getLogger(__name__)
 
 
@@ -41,6 +42,9 @@ def _attempt(ingest: Ingest, slide: Slide) -> None:
         ingest.materialise(slide)
     except GatewayError as error:
         _log.warning("study %s is not materialised yet: %s", slide.study, error.code)
+        ingest.postpone(slide, _RETRY_AFTER_S)
+    except Exception:  # one slide must not keep the others waiting
+        _log.exception("study %s cannot be materialised", slide.study)
         ingest.postpone(slide, _RETRY_AFTER_S)
 
 
@@ -71,27 +75,41 @@ def end_with_parent(parent: int) -> None:
 
 
 class Companion:
-    """A process that lives as long as the server does.
+    """A process that lives as long as the server does; if it ends early, it is started again.
 
     Parameters
     ----------
     command
         What it runs.
+    environment
+        Its environment.
     """
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
         self._command = command
-        self._process: subprocess.Popen[bytes] | None = None
+        self._environment = environment
+        self._stopping = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, daemon=True)
 
     def start(self) -> None:
         """Start the process."""
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        self._keeper.start()
 
     def stop(self) -> None:
         """End the process and wait for it."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(10)
+        self._stopping.set()
+        self._keeper.join(_PATIENCE_S)
+
+    def _keep(self) -> None:
+        while not self._stopping.is_set():
+            with subprocess.Popen(
+                self._command, env=self._environment, stdout=subprocess.DEVNULL
+            ) as process:
+                while process.poll() is None and not self._stopping.wait(0.2):
+                    continue
+                process.kill()  # it may be killed at any point
+            if not self._stopping.wait(_LOOK_EVERY_S):
+                _log.warning("the materialising process ended and is started again")
 
 
 class Announcer:

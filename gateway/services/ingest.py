@@ -44,7 +44,7 @@ class Ingest:
     Parameters
     ----------
     delay_s
-        Seconds after which an added slide may be materialised.
+        Seconds that an added slide waits before :meth:`due` names it.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class Ingest:
     def add(self, path: str, stated_spacing_um: float | None = None) -> Slide:
         """Make a slide servable; only its headers are read.
 
-        A slide that is there already is not added twice: if it lies elsewhere now, it is linked
-        to where it lies.
+        A slide that is there already is not added twice: if it is lost where it was, it is linked
+        to where it lies now.
 
         Parameters
         ----------
@@ -89,34 +89,34 @@ class Ingest:
             self._store.put_all(_blobs(plan))  # before the rows that name them
             instances = [_linked(planned, plan.file) for planned in plan.instances]
             with suppress(Conflict):  # another process has just added it
-                self._index.add_slide(plan, instances, self._clock() + self._delay_s)
+                self._index.add_slide(plan, instances, self._clock())
         added = self._index.slide(plan.file.fingerprint)
         assert added is not None
         return self._relinked(added, plan)
 
     def _relinked(self, known: Slide, plan: SlidePlan) -> Slide:
-        """Point a slide that was added before to where it lies now."""
+        """Point a slide that was added before to where it lies now, if it is lost where it was."""
         if known.identity != plan.identity:
             raise Conflict(
                 "This slide was added before with another stated pixel spacing.",
                 study=known.study,
             )
-        if known.state is SlideState.LINKED and known.file != plan.file:
-            self._index.relink(plan.file)
-            return replace(known, file=plan.file)
-        return known
+        if known.state is SlideState.MATERIALISED or self._links.holds(known.file):
+            return known
+        self._index.relink(plan.file)
+        return replace(known, file=plan.file)
 
     def slides(self, studies: Sequence[str] = ()) -> list[Slide]:
         """Return all slides, or those of some studies."""
         return self._index.slides(studies)
 
     def due(self) -> list[Slide]:
-        """Return the slides whose time to be materialised has come."""
-        return self._index.due_slides(self._clock())
+        """Return the slides that have waited long enough to be materialised."""
+        return self._index.due_slides(self._clock() - self._delay_s)
 
     def postpone(self, slide: Slide, seconds: float) -> None:
         """Try to materialise a slide again later."""
-        self._index.postpone(slide.file.fingerprint, self._clock() + seconds)
+        self._index.postpone(slide.file.fingerprint, self._clock() - self._delay_s + seconds)
 
     def materialise(self, slide: Slide, progress: Progress | None = None) -> None:
         """Write a linked slide's instances as Part 10 blobs and serve those from then on.

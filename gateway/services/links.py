@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from gateway.core.errors import GatewayError, SlideUnreadable, SourceChanged
+from contextlib import suppress
+
+from gateway.core.errors import GatewayError, SlideUnreadable, SourceChanged, SourceMissing
 from gateway.core.instances import LinkedFile, Signature, Slide, SlideState
 from gateway.core.ports import Blob, BlobStore, Index, SlideLibrary
+
+_REMEMBERED = 1000
 
 
 class Links:
@@ -19,7 +23,7 @@ class Links:
         self._index = index
         self._store = store
         self._library = library
-        self._strangers: dict[str, Signature] = {}
+        self._strangers: dict[LinkedFile, Signature] = {}
 
     def open(self, frames: str | LinkedFile) -> Blob:
         """Open a blob of ours or a linked file.
@@ -46,18 +50,27 @@ class Links:
         now = self._store.signature(file.path)
         if now == file.signature:
             return file
-        if self._strangers.get(file.path) == now:
+        if self._strangers.get(file) == now:
             raise _changed()
         try:
             same = self._library.fingerprint(file.path) == file.fingerprint
         except SlideUnreadable:
             same = False
         if not same:
-            self._strangers[file.path] = now
+            if len(self._strangers) > _REMEMBERED:
+                self._strangers = {}
+            self._strangers[file] = now
             raise _changed()
         touched = LinkedFile(file.path, file.fingerprint, now)
         self._index.relink(touched)
         return touched
+
+    def holds(self, file: LinkedFile) -> bool:
+        """Whether the file is where it was and is the slide that was added."""
+        with suppress(SourceMissing, SourceChanged):
+            self.verified(file)
+            return True
+        return False
 
     def broken(self) -> list[tuple[Slide, GatewayError]]:
         """Return the linked slides whose file is missing or changed, each with its error."""

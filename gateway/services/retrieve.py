@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
-from gateway.core.errors import FrameNotFound, NotFound
+from gateway.core.errors import NotFound
 from gateway.core.frames import FrameTable, FrameTableHead
 from gateway.core.instances import Instance, InstanceKey
 from gateway.core.ports import Blob, BlobStore, Index
@@ -32,6 +32,22 @@ class Part10Stream:
 
     size: int
     pieces: Iterator[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Several frames, one after the other.
+
+    Parameters
+    ----------
+    sizes
+        Bytes of each.
+    bitstreams
+        The frames as stored, without padding.
+    """
+
+    sizes: list[int]
+    bitstreams: Iterator[bytes]
 
 
 class Retrieve:
@@ -99,29 +115,23 @@ class Retrieve:
         with self._links.open(instance.frames) as blob:
             return head.prefix + blob.read(offset, length)
 
-    def frames(self, instance: Instance, frame_numbers: Sequence[int]) -> Iterator[bytes]:
+    def frames(self, instance: Instance, frame_numbers: Sequence[int]) -> Frames:
         """Return frames in the order asked for, as :meth:`frame`, one after the other.
 
         All that can be refused is refused before this returns.
         """
-        for frame_number in frame_numbers:
-            if not 1 <= frame_number <= instance.number_of_frames:
-                raise FrameNotFound(
-                    f"There is no frame {frame_number}; "
-                    f"the instance has {instance.number_of_frames}.",
-                    frame_number=frame_number,
-                )
-        return _started(self._frames(instance, frame_numbers))
-
-    def _frames(self, instance: Instance, frame_numbers: Sequence[int]) -> Iterator[bytes]:
-        with (
-            self._store.open(instance.frame_table) as table,
-            self._links.open(instance.frames) as blob,
-        ):
+        with self._store.open(instance.frame_table) as table:
             head = self._head(instance.frame_table, table)
-            for frame_number in frame_numbers:
-                offset, length = _entry(head, table, frame_number)
-                yield head.prefix + blob.read(offset, length)
+            entries = [_entry(head, table, number) for number in frame_numbers]
+        sizes = [len(head.prefix) + length for _, length in entries]
+        return Frames(sizes, _started(self._frames(instance, head.prefix, entries)))
+
+    def _frames(
+        self, instance: Instance, prefix: bytes, entries: Sequence[tuple[int, int]]
+    ) -> Iterator[bytes]:
+        with self._links.open(instance.frames) as blob:
+            for offset, length in entries:
+                yield prefix + blob.read(offset, length)
 
     def _head(self, name: str, table: Blob) -> FrameTableHead:
         if (head := self._heads.get(name)) is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -22,6 +23,9 @@ from gateway.core.instances import LinkedFile, Signature
 from gateway.core.ports import Buffer
 
 _PART = ".part"
+_ASIDE = re.compile(r"\.[0-9.]+\.[a-z]+\.[0-9a-f]{8}\.part\Z")
+"""A temporary of ours, named after a UID; what is named otherwise is somebody else's."""
+
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _BUFFERS_AT_ONCE = 1024  # IOV_MAX of Linux
 _WRITEBACK = 64 << 20
@@ -34,7 +38,9 @@ class FileBlob:
     def __init__(self, path: str, expected: Signature | None) -> None:
         self._expected = expected
         self._buffer = bytearray()
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._descriptor = os.open(
+            path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+        )  # a FIFO must not wait
         try:
             self._check()
         except BaseException:
@@ -72,7 +78,13 @@ class FileBlob:
         return view
 
     def _check(self) -> None:
-        if self._expected and Signature.of(os.fstat(self._descriptor)) != self._expected:
+        if self._expected is None:
+            return
+        try:
+            now = Signature.of(os.fstat(self._descriptor))
+        except OSError as error:
+            raise _read_failed(error) from error
+        if now != self._expected:
             raise SourceChanged("The scanner file was changed after it was added.")
 
     def __enter__(self) -> Self:
@@ -109,9 +121,8 @@ class FileStore:
         aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}{_PART}")
         with _disk_errors(target), _removed_on_error(aside):
             made = _make_folders(target.parent)
-            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+            descriptor = _created(aside)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)  # tells a sweep that the writer lives
                 _write(descriptor, chunks)
                 os.fsync(descriptor)
                 aside.rename(target)
@@ -134,11 +145,6 @@ class FileStore:
         except OSError as error:
             raise _read_failed(error) from error
 
-    def delete(self, name: str) -> None:
-        """Remove a blob; one that is not there is no error."""
-        with _disk_errors(self._root / name):
-            (self._root / name).unlink(missing_ok=True)
-
     def open(self, frames: str | LinkedFile) -> FileBlob:
         """Open a blob or a linked file; see :meth:`gateway.core.ports.BlobStore.open`."""
         if isinstance(frames, LinkedFile):
@@ -160,9 +166,16 @@ class FileStore:
         except OSError as error:
             raise _source_missing(error) from error
 
-    def sweep(self) -> int:
-        """Remove what writers that died left behind; return how many files that were."""
-        return sum(map(_remove_if_abandoned, self._root.rglob(f".*{_PART}")))
+    def sweep(self, *, deep: bool = True) -> int:
+        """Remove what writers that died left behind; return how many files that were.
+
+        Parameters
+        ----------
+        deep
+            Whether to look into folders below, too.
+        """
+        found = self._root.rglob(f".*{_PART}") if deep else self._root.glob(f".*{_PART}")
+        return sum(_remove_if_abandoned(aside) for aside in found if _ASIDE.match(aside.name))
 
 
 def _read_failed(error: OSError) -> Unavailable:
@@ -189,6 +202,16 @@ def _write_some(descriptor: int, buffers: Sequence[Buffer]) -> int:
         while rest:
             rest = rest[os.write(descriptor, rest) :]
     return size
+
+
+def _created(aside: Path) -> int:
+    """Create a file and lock it, which tells a sweep that its writer lives."""
+    while True:
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)  # a sweep came between
 
 
 def _make_folders(folder: Path) -> list[Path]:

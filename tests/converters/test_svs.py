@@ -199,6 +199,16 @@ def test_tiles_past_the_end_are_told(tmp_path: Path) -> None:
         scanned(path)
 
 
+@pytest.mark.parametrize(("tag", "value"), [(TILE_BYTE_COUNTS, 1), (TILE_OFFSETS, 2**63 - 100)])
+def test_a_single_impossible_tile_is_told(tmp_path: Path, tag: int, value: int) -> None:
+    path = tmp_path / "slide.svs"
+    make_svs(path, columns=4800, rows=4800, tile=240, bigtiff=True, downsamples=())
+    values = tag_values(path, 0, tag)
+    patch_tag(path, 0, tag, [*values[:207], value, *values[208:]])
+    with pytest.raises(SlideUnreadable):
+        scanned(path)
+
+
 def test_tiles_without_bytes_are_told(tmp_path: Path) -> None:
     path = tmp_path / "slide.svs"
     make_svs(path)

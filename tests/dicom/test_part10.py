@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 from pydicom.encaps import generate_frames, parse_basic_offsets
 
+from gateway.core.errors import GatewayError, Unavailable
 from gateway.core.frames import FrameTable
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE
 from gateway.dicom.part10 import Part10, decode_header, encode_header
@@ -56,6 +57,16 @@ def test_frames_come_back_whole_from_a_stream(prefix: bytes, frames: list[bytes]
     table = layout.frame_table
     places = zip(table.offsets.tolist(), table.lengths.tolist(), strict=True)
     assert [stream[offset : offset + length] for offset, length in places] == wanted
+
+
+def test_frames_that_are_too_short_are_never_a_whole_stream() -> None:
+    frames = FrameTable(b"", np.array([0, 4]), np.array([4, 4]))
+    layout = Part10(header(2), frames, JPEG_BASELINE)
+    with pytest.raises(Unavailable):
+        written(layout, b"1234567")
+    for lengths in ([4, -1], []):
+        with pytest.raises(GatewayError):
+            FrameTable(b"", np.zeros(len(lengths), np.int64), np.array(lengths, np.int64))
 
 
 def test_native_pixels_are_padded_to_even_length() -> None:

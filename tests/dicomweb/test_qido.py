@@ -48,6 +48,7 @@ def test_keys_are_read_in_every_form(parameters: list[tuple[str, str]], keys: li
     "parameter",
     [
         ("StudyDate", "2020"),
+        ("StudyDate", "-"),
         ("StudyDate", "20200101-2021"),
         ("StudyTime", "noon"),
         ("StudyInstanceUID", "1.2*"),

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from gateway.core.errors import SourceChanged, SourceMissing
 from gateway.core.instances import SlideState
 from gateway.settings import Settings
 from tests.conftest import Server, serving, slidegate
-from tests.factories import SvsTruth, make_plain_tiff, make_svs
+from tests.factories import SvsTruth, make_large_svs, make_plain_tiff, make_svs
 
 Record = dict[str, Any]
 
@@ -54,7 +55,7 @@ def everything(services: Services) -> dict[str, tuple[bytes, list[bytes]]]:
             whole = b"".join(services.retrieve.part10(one).pieces)
             numbers = range(1, one.number_of_frames + 1)
             frames = [services.retrieve.frame(one, number) for number in numbers]
-            assert frames == list(services.retrieve.frames(one, list(numbers)))
+            assert frames == list(services.retrieve.frames(one, numbers).bitstreams)
             found[one.key.instance] = (whole, frames)
     return found
 
@@ -68,7 +69,12 @@ def test_adding_twice_or_elsewhere_gives_the_same_uids(slide: Path, data: Path) 
     copy = Path(shutil.copyfile(slide, slide.with_name("copy.svs")))
     again, other = added(copy, data), added(copy, data.with_name("other"))
     assert first | {"path": str(copy)} == again == other
-    assert len(opened(data).ingest.slides()) == 1
+    (kept,) = opened(data).ingest.slides()
+    assert kept.file.path == str(slide)  # it is intact where it was
+    slide.unlink()
+    added(copy, data)
+    (kept,) = opened(data).ingest.slides()
+    assert kept.file.path == str(copy)
 
 
 def test_adding_at_once_from_many_processes_adds_one(slide: Path, data: Path) -> None:
@@ -147,7 +153,8 @@ def test_the_full_digest_is_recorded(slide: Path, data: Path) -> None:
     assert services.ingest.slides()[0].sha256 == hashlib.sha256(slide.read_bytes()).hexdigest()
 
 
-def test_an_unknown_study_is_told(data: Path) -> None:
+def test_an_unknown_study_is_told(slide: Path, data: Path) -> None:
+    added(slide, data)
     assert "no slide of study" in slidegate("materialise", "1.2", "--data", data, fails=True).stderr
 
 
@@ -196,12 +203,38 @@ def test_it_can_be_killed_at_any_point_and_run_again(slide: Path, data: Path) ->
 def test_a_server_materialises_by_itself(slide: Path, data: Path) -> None:
     added(slide, data)
     services = opened(data)
-    services.ingest.postpone(services.ingest.slides()[0], 0)
-    with serving(data, "--materialise-after", "0"):
+    with serving(data, "--materialise-after", "1000"):
+        time.sleep(5)
+    assert services.ingest.slides()[0].state is SlideState.LINKED
+    with serving(data, "--materialise-after", "1"):
         deadline = time.monotonic() + 30
         while services.ingest.slides()[0].state is SlideState.LINKED:
             assert time.monotonic() < deadline
             time.sleep(0.1)
+
+
+def test_the_materialising_process_is_started_again(slide: Path, data: Path) -> None:
+    with serving(data, "--materialise-after", "0", "--database", ""):
+        first = worker_of(data)
+        os.kill(first, signal.SIGKILL)
+        while worker_of(data) in (0, first):
+            time.sleep(0.1)
+        added(slide, data)
+        services = opened(data)
+        while services.ingest.slides()[0].state is SlideState.LINKED:
+            time.sleep(0.1)
+
+
+def worker_of(data: Path) -> int:
+    """Return the process that materialises for a server on a data folder; 0 for none."""
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"worker" in words and str(data).encode() in words:
+            return int(entry.name)
+    return 0
 
 
 # -- the scanner's file after it was added
@@ -270,6 +303,70 @@ def test_a_file_that_was_merely_touched_is_served(slide: Path, data: Path) -> No
     slide.with_name("copy.svs").rename(slide)
     assert everything(opened(data)) == before
     slidegate("check-links", "--data", data)
+
+
+def test_two_slides_at_one_place_are_told_apart(slide: Path, data: Path) -> None:
+    first = added(slide, data)
+    other = slide.with_name("other.svs")
+    make_svs(other, seed=3)
+    other.replace(slide)
+    second = added(slide, data)
+    assert first["study"] != second["study"]
+    with serving(data, "--no-materialise") as server:
+        for _ in range(2):
+            os.utime(slide)
+            assert server.get(base_frame(server, first["study"])).status_code == 503
+            assert server.get(base_frame(server, second["study"])).status_code == 200
+    (line,) = slidegate("check-links", "--data", data, "--json", fails=True).stdout.splitlines()
+    assert json.loads(line)["study"] == first["study"]
+
+
+def test_a_list_of_frames_that_breaks_off_is_not_taken_for_a_whole_one(data: Path) -> None:
+    slide = data.with_name("large.svs")
+    make_large_svs(slide, file_bytes=60_000_000, tiles=2500)
+    record = added(slide, data)
+    with serving(data, "--no-materialise") as server:
+        path = base_frame(server, record["study"]).removesuffix("/1")
+        numbers = ",".join(map(str, range(1, 2501)))
+        url = f"{server.root}{path}/{numbers}"
+        with requests.get(url, stream=True, timeout=30) as answer:
+            assert answer.status_code == 200
+            slide.write_bytes(b"another")
+            with pytest.raises(requests.RequestException):
+                assert len(answer.content) < 0
+
+
+def test_slow_clients_leave_room_for_others(data: Path) -> None:
+    slide = data.with_name("large.svs")
+    make_large_svs(slide, file_bytes=60_000_000, tiles=2500)
+    record = added(slide, data)
+    with serving(data, "--no-materialise") as server, ExitStack() as stack:
+        frame = base_frame(server, record["study"])
+        url = server.root + frame.removesuffix("/frames/1")
+        statuses = [
+            stack.enter_context(requests.get(url, stream=True, timeout=30)).status_code
+            for _ in range(24)
+        ]
+        assert set(statuses) == {200, 503}
+        for _ in range(20):
+            assert server.get(frame).status_code == 200
+    with serving(data, "--no-materialise") as server:
+        url = server.root + base_frame(server, record["study"]).removesuffix("/frames/1")
+        for _ in range(24):  # clients that go away give their place back
+            with requests.get(url, stream=True, timeout=30) as answer:
+                assert answer.status_code == 200
+            time.sleep(0.02)
+
+
+def test_what_is_no_file_is_refused_and_never_waited_for(slide: Path, data: Path) -> None:
+    fifo = slide.with_name("fifo.svs")
+    os.mkfifo(fifo)
+    assert "is no file" in slidegate("add", fifo, "--data", data, fails=True).stderr
+    record = added(slide, data)
+    with serving(data, "--no-materialise") as server:
+        path = base_frame(server, record["study"])
+        fifo.replace(slide)
+        assert server.get(path).status_code == 503
 
 
 def test_states_have_their_own_errors(slide: Path, data: Path) -> None:

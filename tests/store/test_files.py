@@ -57,7 +57,6 @@ def test_what_is_not_there_is_told(store: BlobStore) -> None:
     for attempt in (store.get, store.open):
         with pytest.raises(BlobMissing):
             attempt("nothing")
-    store.delete("nothing")
 
 
 def test_a_blob_that_cannot_be_written_is_told(store: BlobStore, tmp_path: Path) -> None:
@@ -75,11 +74,15 @@ def test_a_sweep_takes_what_dead_writers_left_and_nothing_else(
         yield [b"whole"]
 
     (tmp_path / "blobs").mkdir()
-    abandoned = tmp_path / "blobs" / ".dead.0123.part"
+    abandoned = tmp_path / "blobs" / ".2.25.7.dcm.0123abcd.part"
     abandoned.write_bytes(b"x")
-    store.put("blob", chunks())
+    foreign = [tmp_path / "blobs" / name for name in (".thesis.part", ".a.b.0123abcd.part")]
+    for path in foreign:
+        path.write_bytes(b"somebody else's")
+    store.put("2.25.8.dcm", chunks())
     assert not abandoned.exists()
-    assert store.get("blob") == b"halfwhole"
+    assert all(path.exists() for path in foreign)
+    assert store.get("2.25.8.dcm") == b"halfwhole"
 
 
 def test_a_linked_file_is_read_while_it_stays_as_it_is(store: BlobStore, tmp_path: Path) -> None:

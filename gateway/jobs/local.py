@@ -101,14 +101,15 @@ class Companion:
         self._keeper.join(_PATIENCE_S)
 
     def _keep(self) -> None:
-        while not self._stopping.is_set():
+        # Not at once: the server is forking its own processes now, which must not get our pipes.
+        while not self._stopping.wait(_LOOK_EVERY_S):
             with subprocess.Popen(
                 self._command, env=self._environment, stdout=subprocess.DEVNULL
             ) as process:
                 while process.poll() is None and not self._stopping.wait(0.2):
                     continue
                 process.kill()  # it may be killed at any point
-            if not self._stopping.wait(_LOOK_EVERY_S):
+            if not self._stopping.is_set():
                 _log.warning("the materialising process ended and is started again")
 
 

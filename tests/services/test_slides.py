@@ -217,24 +217,24 @@ def test_the_materialising_process_is_started_again(slide: Path, data: Path) -> 
     with serving(data, "--materialise-after", "0", "--database", ""):
         first = worker_of(data)
         os.kill(first, signal.SIGKILL)
-        while worker_of(data) in (0, first):
-            time.sleep(0.1)
+        assert worker_of(data, other_than=first) != first
         added(slide, data)
         services = opened(data)
         while services.ingest.slides()[0].state is SlideState.LINKED:
             time.sleep(0.1)
 
 
-def worker_of(data: Path) -> int:
-    """Return the process that materialises for a server on a data folder; 0 for none."""
-    for entry in Path("/proc").iterdir():
-        try:
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"worker" in words and str(data).encode() in words:
-            return int(entry.name)
-    return 0
+def worker_of(data: Path, other_than: int = 0) -> int:
+    """Wait for the process that materialises for a server on a data folder; return its number."""
+    while True:
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"worker" in words and str(data).encode() in words and int(entry.name) != other_than:
+                return int(entry.name)
+        time.sleep(0.1)
 
 
 # -- the scanner's file after it was added

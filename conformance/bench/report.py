@@ -57,11 +57,12 @@ class Chapter:
     goals: list[Goal] = field(default_factory=list)
 
     def __str__(self) -> str:
-        lines = [f"### {self.title}", "", *_table([self.columns, *self.rows])]
+        table = _table([self.columns, *self.rows]) if self.columns else []
+        lines = [f"### {self.title}", "", *table]
         if self.goals:
             lines += ["", "Goals:", "", *map(str, self.goals)]
         if self.notes:
-            lines += ["", *(f"- {note}" for note in self.notes)]
+            lines += [*([""] if table else []), *(f"- {note}" for note in self.notes)]
         return "\n".join(lines) + "\n"
 
 

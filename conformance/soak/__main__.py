@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from conformance.bench import report
 from conformance.soak import damage, huge, kills
 
 RUNS = {"kills": kills.run, "damage": damage.run, "huge": huge.run}
@@ -16,11 +17,20 @@ RUNS = {"kills": kills.run, "damage": damage.run, "huge": huge.run}
 @click.option("--only", type=click.Choice(list(RUNS)), help="One run; all without this.")
 @click.option("--scale", default=1.0, show_default=True, help="Part of the full size.")
 @click.option("--work", type=click.Path(path_type=Path), help="Folder for scratch files.")
-def main(only: str | None, scale: float, work: Path | None) -> None:
+@click.option("--record", is_flag=True, help="Append what they found to RESULTS.md.")
+def main(only: str | None, scale: float, work: Path | None, record: bool) -> None:
     """Kill, damage and overload Slidegate for a long time; exit 1 at the first fault."""
-    for name in [only] if only else RUNS:
-        with tempfile.TemporaryDirectory(dir=work) as folder:
-            click.echo(f"{name}: {RUNS[name](Path(folder), scale)}")
+    found: list[str] = []
+    with tempfile.TemporaryDirectory(dir=work) as scratch:
+        setting = report.machine(Path(scratch))
+        for name in [only] if only else RUNS:
+            folder = Path(scratch) / name
+            folder.mkdir()
+            found.append(f"{name}: {RUNS[name](folder, scale)}")
+            click.echo(found[-1])
+    if record:
+        command = " ".join(["python -m conformance.soak", *(["--only", only] if only else [])])
+        report.record([report.Chapter("Long fault runs", (), found)], command, setting)
 
 
 main()

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -72,6 +73,19 @@ def serving(data: Path, *options: str) -> Iterator[Server]:
         process.terminate()
         assert process.wait(20) == 0
         process.stdout.close()
+
+
+def worker_of(data: Path, other_than: int = 0) -> int:
+    """Wait for the process that materialises for a server on a data folder; return its number."""
+    while True:
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"worker" in words and str(data).encode() in words and int(entry.name) != other_than:
+                return int(entry.name)
+        time.sleep(0.1)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,12 @@ from tests.conftest import slidegate
 from tests.factories import SvsTruth
 
 
-def test_the_demonstration_checks_itself(svs: tuple[Path, SvsTruth], tmp_path: Path) -> None:
+def test_the_demonstration_checks_itself(
+    svs: tuple[Path, SvsTruth], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It has an index of its own, whatever is configured, and no proxy stands before it.
+    monkeypatch.setenv("SLIDEGATE_DATABASE", f"sqlite:///{tmp_path / 'other.db'}")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     done = slidegate(
         "demo", "--slide", svs[0], "--data", tmp_path / "demo", "--port", "0", "--check"
     )

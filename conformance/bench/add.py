@@ -31,10 +31,13 @@ from gateway.cli import main
 main()
 """
 _IMPORTED = """\
-import contextlib, importlib, pathlib, sys
+import contextlib, gc, importlib, os, pathlib, sys
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as the command does
+gc.disable()
 for name in pathlib.Path(sys.argv[1]).read_text().splitlines():
     with contextlib.suppress(ImportError):
         importlib.import_module(name)
+gc.freeze()
 """
 _NOTES = (
     "Fresh data folder each time; the slide in the page cache; median (least-most).",

@@ -134,15 +134,17 @@ def test_a_spacing_that_is_not_stated_is_unknown(tmp_path: Path, mpp: str | None
 
 
 @pytest.mark.req("REQ-WSI-08")
-def test_a_thumbnail_of_a_levels_size_is_left_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("factor", [1, 4])
+def test_a_thumbnail_of_a_levels_size_is_left_out(tmp_path: Path, factor: int) -> None:
     path = tmp_path / "slide.svs"
-    truth = make_svs(path, columns=1000, rows=700)
-    assert truth.thumbnail is not None
-    rows, columns = truth.thumbnail.shape[:2]
-    make_svs(path, columns=columns, rows=rows, downsamples=())
-    flavours = [one.flavour for one in scanned(path).images]
-    sizes = {(one.grid.matrix_columns, one.grid.matrix_rows) for one in scanned(path).images[:2]}
-    assert len(sizes) == 2 or Flavour.THUMBNAIL not in flavours
+    downsamples = () if factor == 1 else (factor,)
+    for odd, flavours in ((0, []), (factor, [Flavour.THUMBNAIL])):
+        columns, rows = factor * 300 + odd, factor * 210
+        truth = make_svs(path, columns=columns, rows=rows, downsamples=downsamples)
+        assert truth.thumbnail is not None
+        assert truth.thumbnail.shape == (210, 300, 3)
+        found = [one.flavour for one in scanned(path).images]
+        assert [one for one in found if one is Flavour.THUMBNAIL] == flavours
 
 
 # -- the fingerprint

@@ -128,9 +128,9 @@ def test_head_tells_what_get_would(server: Server) -> None:
 @pytest.mark.req("REQ-HTTP-19", "REQ-HTTP-21")
 def test_other_methods_are_told_which_there_are(server: Server) -> None:
     for path in ("/studies", f"{instance_path(server)}/frames/1"):
-        for method, status in (("DELETE", 405), ("PATCH", 405), ("OPTIONS", None)):
+        for method in ("DELETE", "PATCH", "OPTIONS"):
             answer = requests.request(method, server.root + path, timeout=10)
-            assert answer.status_code == (status or answer.status_code)
+            assert answer.status_code in ((200, 204) if method == "OPTIONS" else (405,))
             assert {"GET", "HEAD", "OPTIONS"} <= set(answer.headers["Allow"].split(", "))
     assert server.get("/studies/1.x/series/1/instances/1/frames/1").status_code == 400
 
@@ -345,23 +345,24 @@ def test_a_taken_port_is_told(server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "request_text",
+    ("request_text", "wanted"),
     [
-        b"GET /dicom-web/studies/%00/series HTTP/1.1",
-        b"GET /dicom-web/studies?limit=%ff HTTP/1.1",
-        b"GET /dicom-web/studies?PatientName=%00 HTTP/1.1",
-        b"GET /dicom-web/instances?includefield=%ff%fe&%ff=1 HTTP/1.1",
-        b"GET /dicom-web/studies/1/series/1/instances/1/frames/%d9%a1 HTTP/1.1",
-        b"POST /dicom-web/studies HTTP/1.1\r\nContent-Length: 0",
+        (b"GET /dicom-web/studies/%00/series HTTP/1.1", 400),
+        (b"GET /dicom-web/studies?limit=%ff HTTP/1.1", 400),
+        (b"GET /dicom-web/studies?PatientName=%00 HTTP/1.1", 400),
+        (b"GET /dicom-web/instances?includefield=%ff%fe&%ff=1 HTTP/1.1", 200),
+        (b"GET /dicom-web/studies/1/series/1/instances/1/frames/%d9%a1 HTTP/1.1", 400),
+        (b"POST /dicom-web/studies HTTP/1.1\r\nContent-Length: 0", 405),
     ],
 )
-def test_strange_requests_end_in_a_plain_answer(server: Server, request_text: bytes) -> None:
+def test_strange_requests_end_in_a_plain_answer(
+    server: Server, request_text: bytes, wanted: int
+) -> None:
     host, port = re.match(r"http://(.*):(\d+)", server.url).groups()  # type: ignore[union-attr]
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         connection.sendall(request_text + b"\r\nHost: localhost\r\n\r\n")
         answer = connection.recv(65536)
-    status = int(answer.split()[1])
-    assert 200 <= status < 500
+    assert int(answer.split()[1]) == wanted
     assert b"Traceback" not in answer
 
 

@@ -5,8 +5,20 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.conftest import serving, slidegate
+import pytest
+
+from tests.conftest import serving, slidegate, worker_of
 from tests.factories import SvsTruth
+
+
+def test_the_databases_password_is_on_no_command_line_of_ours(
+    tmp_path: Path, new_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLIDEGATE_DATABASE", new_database("postgresql"))
+    with serving(tmp_path / "data"):
+        worker = Path(f"/proc/{worker_of(tmp_path / 'data')}")
+        assert b"postgresql" not in (worker / "cmdline").read_bytes()
+        assert b"SLIDEGATE_DATABASE=postgresql" in (worker / "environ").read_bytes()
 
 
 def test_a_slide_is_added_served_and_materialised(

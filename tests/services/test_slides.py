@@ -21,7 +21,7 @@ from gateway.bootstrap import Services, open_services
 from gateway.core.errors import SourceChanged, SourceMissing
 from gateway.core.instances import SlideState
 from gateway.settings import Settings
-from tests.conftest import Server, serving, slidegate
+from tests.conftest import Server, serving, slidegate, worker_of
 from tests.factories import SvsTruth, make_large_svs, make_plain_tiff, make_svs
 
 Record = dict[str, Any]
@@ -222,19 +222,6 @@ def test_the_materialising_process_is_started_again(slide: Path, data: Path) -> 
         services = opened(data)
         while services.ingest.slides()[0].state is SlideState.LINKED:
             time.sleep(0.1)
-
-
-def worker_of(data: Path, other_than: int = 0) -> int:
-    """Wait for the process that materialises for a server on a data folder; return its number."""
-    while True:
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if b"worker" in words and str(data).encode() in words and int(entry.name) != other_than:
-                return int(entry.name)
-        time.sleep(0.1)
 
 
 # -- the scanner's file after it was added

@@ -1,0 +1,269 @@
+"""The header of an instance: what a slide and its identity become as attributes. Pure.
+
+Headers contain no clock and no later knowledge, so that the same slide gives the same bytes
+everywhere. What the source does not state stays empty; where the standard demands a value
+nevertheless (type 1), it is one of the constants named here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydicom.dataset import Dataset
+
+from converters.icc import srgb_profile
+from converters.sources import ScannedSlide, SlideImage
+from gateway.core.instances import VL_WHOLE_SLIDE_MICROSCOPY, Flavour, derive_uid
+
+RECIPE = "1"
+"""Version of everything that decides about a header's bytes; part of Series and SOP UIDs."""
+
+UNKNOWN = "unknown"
+"""Type 1 text that the source does not state."""
+
+UNKNOWN_DATE = datetime(1900, 1, 1)
+"""Type 1 date and time that the source does not state: plainly no day on which a slide was
+scanned, and the same everywhere (a clock or a file date would not be)."""
+
+NOMINAL_THICKNESS_MM = 0.004
+"""Thickness of a paraffin section as usually cut; no scanner measures it."""
+
+_IMAGE_TYPE = {
+    Flavour.VOLUME: ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"],
+    Flavour.THUMBNAIL: ["DERIVED", "PRIMARY", "THUMBNAIL", "RESAMPLED"],
+    Flavour.LABEL: ["ORIGINAL", "PRIMARY", "LABEL", "NONE"],
+    Flavour.OVERVIEW: ["ORIGINAL", "PRIMARY", "OVERVIEW", "NONE"],
+}
+_RESAMPLED = ["DERIVED", "PRIMARY", "VOLUME", "RESAMPLED"]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What all instances of a slide share.
+
+    Parameters
+    ----------
+    slide
+        The scanner's file as read.
+    digest
+        Of the fingerprint and of what the operator stated; all UIDs derive from it.
+    study, series
+        UIDs.
+    spacing_um
+        Distance of pixel centres at the base level in micrometres.
+    stated
+        Whether the operator stated the spacing.
+    """
+
+    slide: ScannedSlide
+    digest: str
+    study: str
+    series: str
+    spacing_um: float
+    stated: bool
+
+
+def header(identity: Identity, image: SlideImage, sop_instance: str, number: int) -> Dataset:
+    """Return all attributes of one instance but its pixel data.
+
+    Parameters
+    ----------
+    sop_instance
+        Its SOP Instance UID.
+    number
+        Instance Number, from 1; the base level is 1.
+    """
+    dataset = Dataset()
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.SOPClassUID = VL_WHOLE_SLIDE_MICROSCOPY
+    dataset.SOPInstanceUID = sop_instance
+    dataset.InstanceNumber = number
+    resampled = image.flavour is Flavour.VOLUME and number > 1
+    dataset.ImageType = _RESAMPLED if resampled else _IMAGE_TYPE[image.flavour]
+    _patient_and_study(dataset, identity)
+    _equipment(dataset, identity)
+    _time(dataset, identity.slide.facts.acquired)
+    _pixels(dataset, image)
+    _matrix(dataset, identity, image)
+    _optical_path(dataset, identity)
+    _specimen(dataset, identity)
+    if image.flavour is Flavour.LABEL:
+        dataset.BarcodeValue = _long_string(identity.slide.facts.barcode)
+        dataset.LabelText = ""
+    return dataset
+
+
+def _patient_and_study(dataset: Dataset, identity: Identity) -> None:
+    """Leave who and what order empty: a scanner's file is no source for them."""
+    dataset.StudyInstanceUID = identity.study
+    dataset.SeriesInstanceUID = identity.series
+    dataset.AcquisitionUID = derive_uid("acquisition", identity.digest)
+    for keyword in (
+        "PatientName",
+        "PatientID",
+        "PatientBirthDate",
+        "PatientSex",
+        "StudyDate",
+        "StudyTime",
+        "StudyID",
+        "AccessionNumber",
+        "ReferringPhysicianName",
+    ):
+        setattr(dataset, keyword, None)
+    dataset.Modality = "SM"
+    dataset.SeriesNumber = 1
+
+
+def _equipment(dataset: Dataset, identity: Identity) -> None:
+    facts = identity.slide.facts
+    dataset.Manufacturer = facts.manufacturer
+    dataset.ManufacturerModelName = _long_string(facts.model) or UNKNOWN
+    dataset.DeviceSerialNumber = _long_string(facts.serial_number) or UNKNOWN
+    dataset.SoftwareVersions = _long_string(facts.software) or UNKNOWN
+    gateway = Dataset()
+    gateway.PurposeOfReferenceCodeSequence = [_code("109103", "DCM", "Modifying Equipment")]
+    gateway.Manufacturer = "Slidegate"
+    gateway.ManufacturerModelName = "slidegate"
+    gateway.SoftwareVersions = f"recipe {RECIPE}"
+    remarks = ["Encapsulated from the scanner's file; pyramid levels are the scanner's own."]
+    if identity.stated:
+        remarks.append(f"Pixel spacing of {identity.spacing_um} um was stated by the operator.")
+    if identity.slide.icc_profile is None:
+        remarks.append("The file has no ICC profile; sRGB was assumed.")
+    if facts.acquired is None:
+        remarks.append("The file states no date; 1900-01-01 stands for unknown.")
+    gateway.ContributionDescription = " ".join(remarks)
+    dataset.ContributingEquipmentSequence = [gateway]
+
+
+def _time(dataset: Dataset, acquired: datetime | None) -> None:
+    moment = acquired or UNKNOWN_DATE
+    dataset.AcquisitionDateTime = moment.strftime("%Y%m%d%H%M%S")
+    dataset.ContentDate = moment.strftime("%Y%m%d")
+    dataset.ContentTime = moment.strftime("%H%M%S")
+    if moment.tzinfo:
+        dataset.TimezoneOffsetFromUTC = moment.strftime("%z")
+
+
+def _pixels(dataset: Dataset, image: SlideImage) -> None:
+    """Image Pixel and lossy history (PS3.3 C.7.6.3, C.7.6.1.1.5, C.8.12.4)."""
+    dataset.SamplesPerPixel = 3
+    dataset.PhotometricInterpretation = image.photometric_interpretation
+    dataset.PlanarConfiguration = 0
+    dataset.NumberOfFrames = len(image.frames)
+    dataset.Rows = image.grid.tile_rows
+    dataset.Columns = image.grid.tile_columns
+    dataset.BitsAllocated = dataset.BitsStored = 8
+    dataset.HighBit = 7
+    dataset.PixelRepresentation = 0
+    dataset.LossyImageCompression = "01" if image.lossy else "00"
+    if image.lossy:
+        tile_bytes = 3 * image.grid.tile_rows * image.grid.tile_columns
+        ratio = tile_bytes * len(image.frames) / float(image.frames.frame_lengths.sum())
+        dataset.LossyImageCompressionRatio = f"{ratio:.2f}"
+        dataset.LossyImageCompressionMethod = "ISO_10918_1"
+    label = image.flavour in (Flavour.LABEL, Flavour.OVERVIEW)
+    dataset.BurnedInAnnotation = dataset.SpecimenLabelInImage = "YES" if label else "NO"
+
+
+def _matrix(dataset: Dataset, identity: Identity, image: SlideImage) -> None:
+    """Total pixel matrix, its place on the slide, functional groups (PS3.3 C.8.12.4, C.8.12.2)."""
+    grid, base = image.grid, identity.slide.images[0].grid
+    width_mm = base.matrix_columns * identity.spacing_um / 1000
+    height_mm = base.matrix_rows * identity.spacing_um / 1000
+    dataset.VolumetricProperties = "VOLUME"
+    dataset.FocusMethod = "AUTO"
+    dataset.ExtendedDepthOfField = "NO"
+    dataset.TotalPixelMatrixColumns = grid.matrix_columns
+    dataset.TotalPixelMatrixRows = grid.matrix_rows
+    dataset.TotalPixelMatrixFocalPlanes = 1
+    dataset.NumberOfOpticalPaths = 1
+    dataset.FrameOfReferenceUID = derive_uid("frame of reference", identity.digest)
+    dataset.PositionReferenceIndicator = "SLIDE_CORNER"
+    # Columns run against the slide's Y, rows against its X: the usual view, label to the left.
+    # The corner of the matrix that is nearest to the slide's corner is put there.
+    dataset.ImageOrientationSlide = [0, -1, 0, -1, 0, 0]
+    origin = Dataset()
+    origin.XOffsetInSlideCoordinateSystem = _decimal(height_mm)
+    origin.YOffsetInSlideCoordinateSystem = _decimal(width_mm)
+    dataset.TotalPixelMatrixOriginSequence = [origin]
+
+    dataset.DimensionOrganizationType = "TILED_FULL"
+    organization = Dataset()
+    organization.DimensionOrganizationUID = derive_uid("dimensions", identity.digest)
+    dataset.DimensionOrganizationSequence = [organization]
+
+    shared = Dataset()
+    measures = Dataset()
+    if image.flavour in (Flavour.VOLUME, Flavour.THUMBNAIL):
+        dataset.PyramidUID = derive_uid("pyramid", identity.digest)
+        dataset.ImagedVolumeWidth = width_mm
+        dataset.ImagedVolumeHeight = height_mm
+        dataset.ImagedVolumeDepth = NOMINAL_THICKNESS_MM * 1000
+        measures.SliceThickness = NOMINAL_THICKNESS_MM
+        measures.PixelSpacing = [
+            _decimal(height_mm / grid.matrix_rows),
+            _decimal(width_mm / grid.matrix_columns),
+        ]
+    shared.PixelMeasuresSequence = [measures]
+    frame_type = Dataset()
+    frame_type.FrameType = dataset.ImageType
+    shared.WholeSlideMicroscopyImageFrameTypeSequence = [frame_type]
+    path = Dataset()
+    path.OpticalPathIdentifier = "1"
+    shared.OpticalPathIdentificationSequence = [path]
+    dataset.SharedFunctionalGroupsSequence = [shared]
+
+
+def _optical_path(dataset: Dataset, identity: Identity) -> None:
+    """Bright field, white light, the source's colours (PS3.3 C.8.12.5)."""
+    path = Dataset()
+    path.OpticalPathIdentifier = "1"
+    path.IlluminationTypeCodeSequence = [_code("111744", "DCM", "Brightfield illumination")]
+    path.IlluminationColorCodeSequence = [_code("414298005", "SCT", "Full Spectrum")]
+    path.ICCProfile = identity.slide.icc_profile or srgb_profile()
+    if identity.slide.icc_profile is None:
+        path.ColorSpace = "SRGB"
+    if power := identity.slide.facts.objective_power:
+        path.ObjectiveLensPower = _decimal(power)
+    dataset.OpticalPathSequence = [path]
+
+
+def _specimen(dataset: Dataset, identity: Identity) -> None:
+    """Specimen (PS3.3 C.7.6.22): the slide by its barcode, else by what the fingerprint gives."""
+    identifier = _long_string(identity.slide.facts.barcode) or f"SG-{identity.digest[:16].upper()}"
+    dataset.ContainerIdentifier = identifier
+    dataset.IssuerOfTheContainerIdentifierSequence = []
+    dataset.ContainerTypeCodeSequence = [_code("433466003", "SCT", "Microscope slide")]
+    dataset.AcquisitionContextSequence = []
+    specimen = Dataset()
+    specimen.SpecimenIdentifier = identifier
+    specimen.IssuerOfTheSpecimenIdentifierSequence = []
+    specimen.SpecimenUID = derive_uid("specimen", identity.digest)
+    specimen.SpecimenTypeCodeSequence = [_code("1179252003", "SCT", "Slide")]
+    specimen.SpecimenPreparationSequence = []
+    dataset.SpecimenDescriptionSequence = [specimen]
+
+
+def _code(value: str, scheme: str, meaning: str) -> Dataset:
+    code = Dataset()
+    code.CodeValue = value
+    code.CodingSchemeDesignator = scheme
+    code.CodeMeaning = meaning
+    return code
+
+
+def _decimal(value: float) -> str:
+    """Return a decimal string of at most 16 characters with all the digits that fit (PS3.5 6.2)."""
+    for digits in range(17, 5, -1):
+        text = f"{value:.{digits}g}"
+        if len(text) <= 16:
+            break
+    return text
+
+
+def _long_string(text: str | None) -> str:
+    """Return text that fits VR LO: no backslash, no control characters, 64 characters."""
+    kept = "".join(char for char in text or "" if char.isprintable() and char != "\\")
+    return kept.strip()[:64]

@@ -1,0 +1,121 @@
+"""What commands share: options, settings, progress, and how errors are told."""
+
+from __future__ import annotations
+
+import gc
+import json as json_text
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gateway.core.errors import GatewayError
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
+
+FAILED = 1
+"""Exit status of a command that could not do all it was asked to."""
+
+
+class Folder(click.Path):
+    """A folder that need not be there yet."""
+
+    def __init__(self) -> None:
+        super().__init__(file_okay=False, path_type=Path)
+
+
+data = click.option(
+    "--data",
+    type=Folder(),
+    envvar="SLIDEGATE_DATA",
+    default="slidegate-data",
+    show_default=True,
+    help="Data folder (or SLIDEGATE_DATA).",
+)
+present_data = click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    envvar="SLIDEGATE_DATA",
+    default="slidegate-data",
+    show_default=True,
+    help="Data folder (or SLIDEGATE_DATA).",
+)
+database = click.option(
+    "--database",
+    envvar="SLIDEGATE_DATABASE",
+    default="",
+    metavar="URL",
+    help="PostgreSQL URL of the index (or SLIDEGATE_DATABASE); SQLite in the data folder if empty.",
+)
+port = click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="Port; 0 takes a free one.",
+)
+materialise_after = click.option(
+    "--materialise-after",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Write slides as DICOM files this long after they were added, when idle.",
+)
+json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+mpp = click.option(
+    "--mpp",
+    type=click.FloatRange(0.01, 100),
+    help="Pixel spacing of the base level in micrometres, for a file that does not state it.",
+)
+
+
+def settings(data: Path, database: str, after_s: float | None = 60.0) -> Settings:
+    """Return the settings that the options of a command state."""
+    from gateway.settings import Settings
+
+    return Settings(data, database, after_s)
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Import without looking for garbage: modules are none, now and when the process ends."""
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
+
+
+@contextmanager
+def errors_told() -> Iterator[None]:
+    """End the command with one line that says what is wrong and what to do."""
+    try:
+        yield
+    except GatewayError as error:
+        click.echo(f"Error: {error.detail}", err=True)
+        sys.exit(FAILED)
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Show a bar on a terminal; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        yield advance
+
+
+def emit(record: dict[str, object], text: str, as_json: bool) -> None:
+    """Print one result, for people or for programs."""
+    # A file name need not be UTF-8; JSON escapes what is not.
+    click.echo(json_text.dumps(record) if as_json else text.encode(errors="replace").decode())

@@ -1,0 +1,73 @@
+"""Commands that run until they are stopped: serve, worker, demo."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from gateway.cli import options
+
+
+@click.command()
+@options.data
+@options.database
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@options.port
+@options.materialise_after
+@click.option("--no-materialise", is_flag=True, help="Leave slides linked.")
+def serve(
+    data: Path,
+    database: str,
+    host: str,
+    port: int,
+    materialise_after: float,
+    no_materialise: bool,
+) -> None:
+    """Serve DICOMweb at /dicom-web and a viewer at /."""
+    with options.importing():
+        from gateway.bootstrap import serve as serve_forever
+        from gateway.settings import loopback_address
+
+    with options.errors_told():
+        settings = options.settings(data, database, None if no_materialise else materialise_after)
+        address = loopback_address(host, port)
+        click.echo("No identity provider is configured: only this machine is served.", err=True)
+        serve_forever(settings, address)
+
+
+@click.command()
+@options.present_data
+@options.database
+@options.materialise_after
+@click.option("--end-with", type=int, hidden=True, help="Process whose end ends this one.")
+def worker(data: Path, database: str, materialise_after: float, end_with: int | None) -> None:
+    """Materialise added slides when they are due; 'serve' starts one by itself."""
+    with options.importing():
+        from gateway.bootstrap import open_services
+        from gateway.jobs.local import end_with_parent, materialise_forever
+
+    if end_with is not None:
+        end_with_parent(end_with)
+    with options.errors_told():
+        materialise_forever(
+            open_services(options.settings(data, database, materialise_after)).ingest
+        )
+
+
+@click.command()
+@options.port
+@click.option("--slide", type=click.Path(path_type=Path), help="Show this slide, not a drawn one.")
+@click.option(
+    "--data", type=options.Folder(), help="Keep the data here; else they go with the demo."
+)
+@click.option("--check", is_flag=True, help="Fetch metadata and frames over HTTP, then exit.")
+@options.mpp
+def demo(port: int, slide: Path | None, data: Path | None, check: bool, mpp: float | None) -> None:
+    """Draw a slide, add it, serve it and show it at /."""
+    with options.importing():
+        from gateway.demo import run
+
+    with options.errors_told():
+        sys.exit(run(port, slide, data, check=check, stated_spacing_um=mpp))

@@ -1,0 +1,130 @@
+"""Commands for slides: add, convert, materialise, check-links."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from gateway.cli import options
+from gateway.core.errors import GatewayError
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@options.data
+@options.database
+@options.mpp
+@options.json
+def add(
+    paths: tuple[Path, ...], data: Path, database: str, mpp: float | None, as_json: bool
+) -> None:
+    """Make slides servable at once; their files stay where they are.
+
+    Works while a server runs on the same data folder. Adding a slide twice is harmless.
+    """
+    with options.importing():
+        from gateway.bootstrap import open_services
+
+    failed = False
+    with options.errors_told():
+        ingest = open_services(options.settings(data, database)).ingest
+    for path in paths:
+        try:
+            slide = ingest.add(os.path.abspath(path), mpp)
+        except GatewayError as error:
+            click.echo(f"Error: {error.detail}", err=True)
+            failed = True
+            continue
+        record: dict[str, object] = {
+            "study": slide.study,
+            "series": slide.series,
+            "instances": slide.instances,
+            "state": slide.state.value,
+            "path": os.path.abspath(path),
+        }
+        text = f"{path}: study {slide.study}, {slide.instances} instances, {slide.state.value}"
+        options.emit(record, text, as_json)
+    if failed:
+        sys.exit(options.FAILED)
+
+
+@click.command()
+@click.argument("slide", type=click.Path(path_type=Path))
+@click.argument("outdir", type=options.Folder())
+@options.mpp
+@options.json
+def convert(slide: Path, outdir: Path, mpp: float | None, as_json: bool) -> None:
+    """Write a slide as DICOM files into a folder, without a server."""
+    with options.importing():
+        from converters.convert import convert as convert_slide
+        from gateway.store.files import FileStore
+
+    with options.errors_told(), options.progress("converting") as progress:
+        store = FileStore(outdir)
+        store.sweep(deep=False)
+        for one in convert_slide(slide, store, stated_spacing_um=mpp, progress=progress):
+            record: dict[str, object] = {
+                "file": str(outdir / one.name),
+                "sop_instance": one.sop_instance,
+                "image_type": one.image_type,
+                "frames": one.frames,
+            }
+            text = f"{outdir / one.name}: {one.image_type}, {one.frames} frames"
+            options.emit(record, text, as_json)
+
+
+@click.command()
+@click.argument("studies", nargs=-1)
+@options.present_data
+@options.database
+def materialise(studies: tuple[str, ...], data: Path, database: str) -> None:
+    """Write linked slides as DICOM files now: all, or those of some studies."""
+    with options.importing():
+        from gateway.bootstrap import open_services
+
+    with options.errors_told():
+        services = open_services(options.settings(data, database))
+        services.store.sweep()
+        slides = services.ingest.slides(studies)
+        if missing := set(studies) - {slide.study for slide in slides}:
+            click.echo(f"Error: no slide of study {', '.join(sorted(missing))}.", err=True)
+            sys.exit(options.FAILED)
+    failed = False
+    for slide in slides:
+        try:
+            with options.progress("materialising") as progress:
+                services.ingest.materialise(slide, progress)
+            click.echo(f"{slide.study}: materialised")
+        except GatewayError as error:
+            click.echo(f"Error: study {slide.study}: {error.detail}", err=True)
+            failed = True
+    if failed:
+        sys.exit(options.FAILED)
+
+
+@click.command("check-links")
+@options.present_data
+@options.database
+@options.json
+def check_links(data: Path, database: str, as_json: bool) -> None:
+    """List linked slides whose scanner file is missing or changed; exit 1 if there are any."""
+    with options.importing():
+        from gateway.bootstrap import open_services
+
+    with options.errors_told():
+        broken = open_services(options.settings(data, database)).links.broken()
+    for slide, error in broken:
+        record: dict[str, object] = {
+            "study": slide.study,
+            "path": slide.file.path,
+            "state": error.code,
+            "detail": error.detail,
+        }
+        options.emit(record, f"{slide.file.path}: {error.code} (study {slide.study})", as_json)
+    if broken:
+        sys.exit(options.FAILED)
+    if not as_json:
+        click.echo("All linked slides are where they were.")

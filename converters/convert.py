@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from converters.library import ScannerFiles
-from gateway.core.ports import Blob, BlobStore, Buffer, PlannedInstance
+from gateway.core.frames import CropTable
+from gateway.core.ports import BlobStore, Buffer
+from gateway.dicom.crops import cut_all
 from gateway.dicom.part10 import Part10
 
 
@@ -67,15 +69,19 @@ def convert(
     OutOfResources
         If the disk is full.
     """
-    plan = ScannerFiles().plan(os.path.abspath(path), stated_spacing_um)
-    layouts = [Part10(one.header, one.frames, one.transfer_syntax) for one in plan.instances]
-    total, done = sum(layout.size for layout in layouts), 0
-    with store.open(plan.file) as blob:
-        for instance, layout in zip(plan.instances, layouts, strict=True):
+    library = ScannerFiles()
+    plan = library.plan(os.path.abspath(path), stated_spacing_um)
+    report = _Report(progress, sum(one.frames.stored_bytes for one in plan.instances))
+    with store.open(plan.file) as file:
+        for instance in plan.instances:
             name = f"{instance.key.instance}.dcm"
-            chunks = layout.chunks(_reader(instance, blob))
-            store.put(name, _told(chunks, progress, done, total))
-            done += layout.size
+            with store.scratch() as scratch:
+                frames, blob = instance.frames, instance.built or file
+                if isinstance(frames, CropTable):
+                    frames = cut_all(frames, blob.read, library.cut, scratch)
+                    blob = scratch
+                layout = Part10(instance.header, frames, instance.transfer_syntax)
+                store.put(name, report.watched(layout.chunks(blob.view)))
             yield Converted(
                 name,
                 instance.key.instance,
@@ -84,17 +90,17 @@ def convert(
             )
 
 
-def _reader(instance: PlannedInstance, blob: Blob) -> Callable[[int, int], Buffer]:
-    if (built := instance.built) is None:
-        return blob.view
-    return lambda offset, length: memoryview(built)[offset : offset + length]
+class _Report:
+    """Counts bytes of frames and tells whoever wants to know."""
 
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._done = 0
 
-def _told(
-    chunks: Iterator[list[Buffer]], progress: Progress | None, done: int, total: int
-) -> Iterator[list[Buffer]]:
-    for chunk in chunks:
-        yield chunk
-        if progress:
-            done += sum(map(len, chunk))
-            progress(done, total)
+    def watched(self, chunks: Iterator[list[Buffer]]) -> Iterator[list[Buffer]]:
+        for chunk in chunks:
+            yield chunk
+            self._done += sum(map(len, chunk))
+            if self._progress:
+                self._progress(min(self._done, self._total), self._total)

@@ -13,8 +13,14 @@ from datetime import datetime
 from pydicom.dataset import Dataset
 
 from converters.icc import srgb_profile
-from converters.sources import ScannedSlide, SlideImage
-from gateway.core.instances import VL_WHOLE_SLIDE_MICROSCOPY, Flavour, derive_uid
+from converters.sources import LossyStep, ScannedSlide, SlideImage
+from gateway.core.instances import (
+    JPEG_2000,
+    JPEG_BASELINE,
+    VL_WHOLE_SLIDE_MICROSCOPY,
+    Flavour,
+    derive_uid,
+)
 
 RECIPE = "1"
 """Version of everything that decides about a header's bytes; part of Series and SOP UIDs."""
@@ -35,6 +41,7 @@ _IMAGE_TYPE = {
     Flavour.LABEL: ["ORIGINAL", "PRIMARY", "LABEL", "NONE"],
     Flavour.OVERVIEW: ["ORIGINAL", "PRIMARY", "OVERVIEW", "NONE"],
 }
+_METHODS = {JPEG_BASELINE: "ISO_10918_1", JPEG_2000: "ISO_15444_1"}
 _RESAMPLED = ["DERIVED", "PRIMARY", "VOLUME", "RESAMPLED"]
 
 
@@ -133,7 +140,7 @@ def _equipment(dataset: Dataset, identity: Identity) -> None:
         remarks.append("The file has no ICC profile; sRGB was assumed.")
     if facts.acquired is None:
         remarks.append("The file states no date; 1900-01-01 stands for unknown.")
-    gateway.ContributionDescription = " ".join(remarks)
+    gateway.ContributionDescription = " ".join([*remarks, *facts.remarks])
     dataset.ContributingEquipmentSequence = [gateway]
 
 
@@ -157,14 +164,21 @@ def _pixels(dataset: Dataset, image: SlideImage) -> None:
     dataset.BitsAllocated = dataset.BitsStored = 8
     dataset.HighBit = 7
     dataset.PixelRepresentation = 0
-    dataset.LossyImageCompression = "01" if image.lossy else "00"
-    if image.lossy:
-        tile_bytes = 3 * image.grid.tile_rows * image.grid.tile_columns
-        ratio = tile_bytes * len(image.frames) / float(image.frames.frame_lengths.sum())
-        dataset.LossyImageCompressionRatio = f"{ratio:.2f}"
-        dataset.LossyImageCompressionMethod = "ISO_10918_1"
+    if steps := _lossy_steps(image):
+        dataset.LossyImageCompressionRatio = [f"{step.ratio:.2f}" for step in steps]
+        dataset.LossyImageCompressionMethod = [step.method for step in steps]
+    dataset.LossyImageCompression = "01" if steps else "00"
     label = image.flavour in (Flavour.LABEL, Flavour.OVERVIEW)
     dataset.BurnedInAnnotation = dataset.SpecimenLabelInImage = "YES" if label else "NO"
+
+
+def _lossy_steps(image: SlideImage) -> list[LossyStep]:
+    """Return the compressions with loss that the pixels went through, first to last."""
+    if not image.lossy:
+        return list(image.earlier)
+    tile_bytes = 3 * image.grid.tile_rows * image.grid.tile_columns
+    ratio = tile_bytes * len(image.frames) / image.frames.stored_bytes
+    return [*image.earlier, LossyStep(_METHODS[image.transfer_syntax], ratio)]
 
 
 def _matrix(dataset: Dataset, identity: Identity, image: SlideImage) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from converters.plan import plan_slide
 from converters.sources import format_of
-from gateway.core.errors import SlideUnreadable
+from gateway.core.errors import SlideUnreadable, Unavailable
+from gateway.core.frames import Crop
 from gateway.core.instances import Signature
 from gateway.core.ports import SlidePlan
 
@@ -24,6 +25,10 @@ class ScannerFiles:
         if Signature.of(os.stat(file)) != before:
             raise SlideUnreadable(f"{path} is being written; add it when it is complete.")
         return plan_slide(slide, path, before, stated_spacing_um)
+
+    def cut(self, block: bytes, crop: Crop) -> list[bytes]:
+        """Cut a block into tiles; see :meth:`gateway.core.ports.SlideLibrary.cut`."""
+        raise Unavailable("No format of slides is cut yet.")
 
     def fingerprint(self, path: str) -> str:
         """Take the fingerprint of a file again."""

@@ -11,8 +11,25 @@ from pathlib import Path
 from typing import cast
 
 from gateway.core.errors import SlideUnreadable
-from gateway.core.frames import FrameTable, TileGrid
+from gateway.core.frames import CropTable, FrameTable, TileGrid
 from gateway.core.instances import Flavour
+from gateway.core.ports import Blob
+
+
+@dataclass(frozen=True, slots=True)
+class LossyStep:
+    """One compression with loss (PS3.3 C.7.6.1.1.5).
+
+    Parameters
+    ----------
+    method
+        Defined term of Lossy Image Compression Method, such as ``ISO_10918_1``.
+    ratio
+        Bytes without compression to bytes with it.
+    """
+
+    method: str
+    ratio: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,23 +45,25 @@ class SlideImage:
     frames
         What bytes make each frame, tile rows from the top, tiles from the left.
     built
-        The frame itself if the file does not hold it in one piece, and ``frames`` point into
-        it; None if they point into the file.
+        What ``frames`` point into if that is not the file; else None.
     photometric_interpretation
         Of the stored components (PS3.3 C.8.12.4.1.5).
     transfer_syntax
         UID of the syntax of the frames.
     lossy
-        Whether the pixels were ever compressed with loss.
+        Whether the frames as stored are compressed with loss.
+    earlier
+        Compressions with loss that the pixels went through before, first to last.
     """
 
     flavour: Flavour
     grid: TileGrid
-    frames: FrameTable
-    built: bytes | None
+    frames: FrameTable | CropTable
+    built: Blob | None
     photometric_interpretation: str
     transfer_syntax: str
     lossy: bool
+    earlier: tuple[LossyStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +82,8 @@ class SlideFacts:
         The scanner.
     barcode
         What the scanner read from the label.
+    remarks
+        Sentences for the provenance: what was filled in, left out or assumed.
     """
 
     spacing_um: float | None
@@ -73,6 +94,7 @@ class SlideFacts:
     serial_number: str | None
     software: str | None
     barcode: str | None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -24,6 +24,7 @@ from converters.fingerprint import tiff_fingerprint
 from converters.jpeg import frame_prefix, join_strips
 from converters.sources import ScannedSlide, SlideFacts, SlideImage
 from gateway.core.bitstreams import jpeg_frame
+from gateway.core.blobs import InMemory
 from gateway.core.errors import GatewayError, SlideUnreadable
 from gateway.core.frames import FrameTable, TileGrid
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE, Flavour
@@ -292,7 +293,8 @@ def _striped(tiff: TiffFile, page: TiffPage, flavour: Flavour) -> SlideImage:
     if len(pixels) != 3 * page.imagewidth * page.imagelength:
         raise SlideUnreadable(f"Page {page.index} decodes to another size than it states.")
     table = FrameTable.single(len(pixels))
-    return SlideImage(flavour, grid, table, pixels, "RGB", EXPLICIT_VR_LITTLE_ENDIAN, False)
+    built = InMemory(pixels)
+    return SlideImage(flavour, grid, table, built, "RGB", EXPLICIT_VR_LITTLE_ENDIAN, False)
 
 
 def _joined(
@@ -305,7 +307,7 @@ def _joined(
     _check_tile(joined, grid, page.index)
     photometric = "RGB" if rgb else "YBR_FULL_422"
     table = FrameTable.single(len(joined))
-    return SlideImage(flavour, grid, table, joined, photometric, JPEG_BASELINE, True)
+    return SlideImage(flavour, grid, table, InMemory(joined), photometric, JPEG_BASELINE, True)
 
 
 # -- what the description states

@@ -65,7 +65,7 @@ def open_services(settings: Settings) -> Services:
     library = ScannerFiles()
     links = Links(index, store, library)
     ingest = Ingest(index, store, library, links, time.time, settings.materialise_after_s or 0)
-    retrieve = Retrieve(index, store, links)
+    retrieve = Retrieve(index, store, links, library.cut)
     return Services(index, store, links, ingest, retrieve, Search(index, retrieve))
 
 

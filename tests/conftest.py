@@ -18,8 +18,12 @@ from pathlib import Path
 import psycopg
 import pytest
 import requests
+from hypothesis import settings
 
 from tests.factories import SvsTruth, make_svs
+
+settings.register_profile("slidegate", deadline=None)  # a busy machine is no failure
+settings.load_profile("slidegate")
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from gateway.core.frames import FrameTable
+from gateway.core.frames import Crop, CropTable, FrameTable
 from gateway.core.instances import (
     Instance,
     InstanceKey,
@@ -46,6 +46,20 @@ class Blob(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc: object) -> None: ...
+
+
+class Scratch(Blob, Protocol):
+    """A blob that grows while it is made and is gone when it is closed."""
+
+    def append(self, data: Buffer) -> None:
+        """Add bytes at the end.
+
+        Raises
+        ------
+        OutOfResources
+            If the disk is full.
+        """
+        ...
 
 
 class BlobStore(Protocol):
@@ -92,6 +106,10 @@ class BlobStore(Protocol):
         """
         ...
 
+    def scratch(self) -> Scratch:
+        """Return an empty scratch blob; nothing remains of it, however this process ends."""
+        ...
+
     def signature(self, path: str) -> Signature:
         """Return the state of somebody else's file now.
 
@@ -120,15 +138,15 @@ class PlannedInstance:
     frames
         What bytes of the scanner's file (or of ``built``) make each frame.
     built
-        The frame itself where the scanner's file does not hold it in one piece; else None.
+        What the frames lie in if that is not the scanner's file; else None.
     """
 
     key: InstanceKey
     transfer_syntax: str
     header: bytes
     attributes: Attributes
-    frames: FrameTable
-    built: bytes | None
+    frames: FrameTable | CropTable
+    built: Blob | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,6 +179,30 @@ class SlideLibrary(Protocol):
             If the file is damaged or of an unknown kind; the message says what to do.
         SpacingUnknown
             If neither file nor operator states the pixel spacing.
+        """
+        ...
+
+    def cut(self, block: bytes, crop: Crop) -> list[bytes]:
+        """Cut a block into its tiles without decoding it.
+
+        Parameters
+        ----------
+        block
+            A JPEG bit stream that holds the tiles of one block.
+        crop
+            How tiles lie in a block.
+
+        Returns
+        -------
+        ``crop.down`` rows of ``crop.across`` tiles, from the top left; each a JPEG of the grid's
+        tile size, padded where it reaches over the edge of the block.
+
+        Raises
+        ------
+        Unavailable
+            If the library that cuts is not installed; the message names it.
+        SlideUnreadable
+            If the block is damaged.
         """
         ...
 

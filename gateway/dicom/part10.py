@@ -27,6 +27,9 @@ IMPLEMENTATION_VERSION_NAME = "SLIDEGATE_1"
 _WINDOW = 1 << 20
 """Bytes of the source that are read at once."""
 
+_FAR = 1 << 27
+"""Bytes of a window above which its pieces are read one by one."""
+
 _PIXEL_DATA = b"\xe0\x7f\x10\x00OB\x00\x00"
 _EXTENDED_OFFSETS = b"\xe0\x7f\x01\x00OV\x00\x00"
 _EXTENDED_LENGTHS = b"\xe0\x7f\x02\x00OV\x00\x00"
@@ -88,7 +91,7 @@ class Part10:
     def __init__(self, header: bytes, frames: FrameTable, transfer_syntax: str) -> None:
         self._source = frames
         self._encapsulated = transfer_syntax != EXPLICIT_VR_LITTLE_ENDIAN
-        lengths = frames.frame_lengths
+        lengths = self._lengths = frames.frame_lengths
         if self._encapsulated:
             self._padded = lengths + (lengths & 1)
             starts = np.cumsum(self._padded + len(_ITEM) + 4) - (self._padded + len(_ITEM) + 4)
@@ -123,8 +126,11 @@ class Part10:
         yield [self._head]
         size = len(self._head) + len(self._tail)
         for frames, reach in self._source.windows(_WINDOW):
-            view = memoryview(read(reach.offset, reach.length))
-            buffers = self._window(frames, reach.offset, view)
+            if reach.length > _FAR:  # a frame whose pieces are spread over the file
+                buffers = self._pieced(frames, lambda *place: bytes(read(*place)))
+            else:
+                view = memoryview(read(reach.offset, reach.length) if reach.length else b"")
+                buffers = self._window(frames, reach.offset, view)
             size += sum(map(len, buffers))
             yield buffers
         if size != self.size:
@@ -132,9 +138,12 @@ class Part10:
         yield [self._tail]
 
     def _window(self, frames: slice, begin: int, view: memoryview) -> list[Buffer]:
-        prefix = self._source.prefix
-        starts = (self._source.offsets[frames] - begin).tolist()
-        lengths = self._source.lengths[frames].tolist()
+        source = self._source
+        if source.pieces > 1 or source.joints or source.literals:
+            return self._pieced(frames, lambda at, count: view[at - begin : at - begin + count])
+        prefix = source.prefix
+        starts = (source.offsets[frames] - begin).ravel().tolist()
+        lengths = source.lengths[frames].ravel().tolist()
         if not self._encapsulated:
             pieces = zip(starts, lengths, strict=True)
             return [part for start, length in pieces for part in (prefix, view[start:][:length])]
@@ -146,6 +155,26 @@ class Part10:
             buffers.append(view[start : start + length])
             padding = b"\x00" if even != length + len(prefix) else b""
         buffers.append(padding)
+        return buffers
+
+    def _pieced(self, frames: slice, piece: Callable[[int, int], Buffer]) -> list[Buffer]:
+        """Return frames of several pieces, as :meth:`_window` does those of one."""
+        offsets, lengths = (side[frames].tolist() for side in self._source.ranges)
+        literals, joints = memoryview(self._source.literals), self._source.joints
+        buffers: list[Buffer] = []
+        sizes = zip(self._padded[frames].tolist(), self._lengths[frames].tolist(), strict=True)
+        for places, counts, (even, size) in zip(offsets, lengths, sizes, strict=True):
+            if self._encapsulated:
+                buffers.append(_ITEM + even.to_bytes(4, "little"))
+            buffers.append(self._source.prefix)
+            for index, (place, count) in enumerate(zip(places, counts, strict=True)):
+                if count and place >= 0:
+                    buffers.append(piece(place, count))
+                elif count:
+                    buffers.append(literals[-1 - place :][:count])
+                if joints:
+                    buffers.append(joints[index])
+            buffers.append(bytes(even - size))
         return buffers
 
 

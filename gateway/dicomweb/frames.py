@@ -79,17 +79,15 @@ class FrameLane:
             status, headers, text = problem(error)
             start_response(status, headers)
             return [text]
-        headers = [
-            ("Content-Type", content_type),
-            ("Content-Length", str(size)),
-            ("Vary", "Accept"),
-        ]
+        headers = [("Content-Type", content_type), ("Vary", "Accept")]
+        if size is not None:
+            headers.append(("Content-Length", str(size)))
         start_response("200 OK", headers)
         return [] if method == "HEAD" else body
 
     def _answer(
         self, match: re.Match[str], environ: WSGIEnvironment
-    ) -> tuple[str, int, Iterable[bytes]]:
+    ) -> tuple[str, int | None, Iterable[bytes]]:
         study, series, sop_instance = (checked_uid(uid) for uid in match.groups()[:3])
         frame_numbers = _frame_numbers(match[4])
         instance = self._retrieve.instance(InstanceKey(study, series, sop_instance))
@@ -113,7 +111,7 @@ class FrameLane:
         sizes, frames = _in_form(offer, instance, self._retrieve.frames(instance, frame_numbers))
         locations = [f"{location}{number}" for number in frame_numbers]
         # With its length told, an answer that breaks off cannot be taken for a whole one.
-        size = multipart.size(locations, sizes)
+        size = None if sizes is None else multipart.size(locations, sizes)
         parts = (Part(*part) for part in zip(locations, ((one,) for one in frames), strict=True))
         return multipart.content_type, size, self._bulk.guarded(_coalesced(multipart.stream(parts)))
 
@@ -144,13 +142,16 @@ def _as(offer: Offer, instance: Instance, frame: bytes) -> bytes:
     return frame
 
 
-def _in_form(offer: Offer, instance: Instance, frames: Frames) -> tuple[list[int], Iterator[bytes]]:
+def _in_form(
+    offer: Offer, instance: Instance, frames: Frames
+) -> tuple[list[int] | None, Iterator[bytes]]:
     """Return sizes and bytes of frames as offered; decoded, all are of one size."""
     if offer.transfer_syntax == instance.transfer_syntax:
         return frames.sizes, frames.bitstreams
     pixels = (_as(offer, instance, frame) for frame in frames.bitstreams)
     first = next(pixels)
-    return [len(first)] * len(frames.sizes), chain([first], pixels)
+    sizes = frames.sizes and [len(first)] * len(frames.sizes)
+    return sizes, chain([first], pixels)
 
 
 def _coalesced(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -8,9 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from gateway.core.errors import Conflict
-from gateway.core.frames import FrameTable
+from gateway.core.frames import CropTable, FrameTable
 from gateway.core.instances import Instance, InstanceKey, LinkedFile, Slide, SlideState
 from gateway.core.ports import (
+    Blob,
     BlobStore,
     Buffer,
     Index,
@@ -18,6 +19,7 @@ from gateway.core.ports import (
     SlideLibrary,
     SlidePlan,
 )
+from gateway.dicom.crops import cut_all
 from gateway.dicom.part10 import Part10
 from gateway.services.links import Links
 
@@ -136,21 +138,24 @@ class Ingest:
             return  # another process has done it since
         file = self._links.verified(now.file)
         old = self._index.instances(slide.study, slide.series)
-        layouts = [self._layout(instance) for instance in old]
-        total = sum(layout.size for layout in layouts) + file.signature.size
+        tables = [FrameTable.decode(self._store.get(instance.frame_table)) for instance in old]
+        total = sum(table.stored_bytes for table in tables) + file.signature.size
         report = _Report(progress, total)
-        new = [self._write(*pair, report) for pair in zip(old, layouts, strict=True)]
+        new = [self._write(*pair, report) for pair in zip(old, tables, strict=True)]
         digest = self._digest(file, report)
         self._index.materialised(file.fingerprint, digest, new)
 
-    def _layout(self, instance: Instance) -> Part10:
-        table = FrameTable.decode(self._store.get(instance.frame_table))
-        return Part10(self._store.get(instance.header), table, instance.transfer_syntax)
-
-    def _write(self, instance: Instance, layout: Part10, report: _Report) -> Instance:
+    def _write(
+        self, instance: Instance, table: FrameTable | CropTable, report: _Report
+    ) -> Instance:
         names = Names(instance.key)
-        with self._links.open(instance.frames) as blob:
-            self._store.put(names.of("dcm"), report.watched(layout.chunks(blob.view)))
+        with self._links.open(instance.frames) as blob, self._store.scratch() as scratch:
+            source: Blob = blob
+            if isinstance(table, CropTable):
+                table = cut_all(table, blob.read, self._library.cut, scratch)
+                source = scratch
+            layout = Part10(self._store.get(instance.header), table, instance.transfer_syntax)
+            self._store.put(names.of("dcm"), report.watched(layout.chunks(source.view)))
         self._store.put(names.of("frames"), [[layout.frame_table.encode()]])
         return replace(instance, frame_table=names.of("frames"), frames=names.of("dcm"))
 
@@ -173,7 +178,7 @@ def _blobs(plan: SlidePlan) -> dict[str, bytes]:
         blobs[names.of("header")] = planned.header
         blobs[names.of("linked")] = planned.frames.encode()
         if planned.built is not None:
-            blobs[names.of("built")] = planned.built
+            blobs[names.of("built")] = planned.built.read(0, planned.frames.stored_bytes)
     return blobs
 
 
@@ -200,7 +205,7 @@ class _Report:
     def advance(self, count: int) -> None:
         self._done += count
         if self._progress:
-            self._progress(self._done, self._total)
+            self._progress(min(self._done, self._total), self._total)
 
     def watched(self, chunks: Iterator[list[Buffer]]) -> Iterator[list[Buffer]]:
         for chunk in chunks:

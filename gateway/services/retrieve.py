@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
 from gateway.core.errors import NotFound
-from gateway.core.frames import FrameTable, FrameTableHead
+from gateway.core.frames import CropTable, FrameTable, FrameTableHead
 from gateway.core.instances import Instance, InstanceKey
 from gateway.core.ports import Blob, BlobStore, Index
+from gateway.dicom.crops import Cut, RecentCuts, cut_all
 from gateway.dicom.json_model import element_at
 from gateway.dicom.part10 import Part10, decode_header
 from gateway.services.links import Links
@@ -41,12 +43,12 @@ class Frames:
     Parameters
     ----------
     sizes
-        Bytes of each.
+        Bytes of each; None if that is not known before they are cut.
     bitstreams
         The frames as stored, without padding.
     """
 
-    sizes: list[int]
+    sizes: list[int] | None
     bitstreams: Iterator[bytes]
 
 
@@ -57,10 +59,12 @@ class Retrieve:
     index stays the same; all else is read when asked for.
     """
 
-    def __init__(self, index: Index, store: BlobStore, links: Links) -> None:
+    def __init__(self, index: Index, store: BlobStore, links: Links, cut: Cut) -> None:
         self._index = index
         self._store = store
         self._links = links
+        self._cut = cut
+        self._cuts = RecentCuts()
         self._epoch: int | None = None
         self._instances: dict[InstanceKey, Instance] = {}
         self._heads: dict[str, FrameTableHead] = {}
@@ -111,9 +115,9 @@ class Retrieve:
         """
         with self._store.open(instance.frame_table) as table:
             head = self._head(instance.frame_table, table)
-            offset, length = _entry(head, table, frame_number)
-        with self._links.open(instance.frames) as blob:
-            return head.prefix + blob.read(offset, length)
+            place = head.place(frame_number)
+            with self._links.open(instance.frames) as blob:
+                return self._bitstream(instance, head, place, table, blob)
 
     def frames(self, instance: Instance, frame_numbers: Sequence[int]) -> Frames:
         """Return frames in the order asked for, as :meth:`frame`, one after the other.
@@ -122,16 +126,36 @@ class Retrieve:
         """
         with self._store.open(instance.frame_table) as table:
             head = self._head(instance.frame_table, table)
-            entries = [_entry(head, table, number) for number in frame_numbers]
-        sizes = [len(head.prefix) + length for _, length in entries]
-        return Frames(sizes, _started(self._frames(instance, head.prefix, entries)))
+            places = [head.place(number) for number in frame_numbers]
+            sizes = None if head.crop else [head.length(number, table.read) for number, _ in places]
+        return Frames(sizes, _started(self._frames(instance, head, places)))
 
     def _frames(
-        self, instance: Instance, prefix: bytes, entries: Sequence[tuple[int, int]]
+        self, instance: Instance, head: FrameTableHead, places: Sequence[tuple[int, int]]
     ) -> Iterator[bytes]:
-        with self._links.open(instance.frames) as blob:
-            for offset, length in entries:
-                yield prefix + blob.read(offset, length)
+        with (
+            self._store.open(instance.frame_table) as table,
+            self._links.open(instance.frames) as blob,
+        ):
+            for place in places:
+                yield self._bitstream(instance, head, place, table, blob)
+
+    def _bitstream(
+        self,
+        instance: Instance,
+        head: FrameTableHead,
+        place: tuple[int, int],
+        table: Blob,
+        blob: Blob,
+    ) -> bytes:
+        number, inside = place
+        if (crop := head.crop) is None:
+            return head.bitstream(number, table.read, blob.read)
+
+        def cut() -> list[bytes]:
+            return self._cut(head.bitstream(number, table.read, blob.read), crop)
+
+        return self._cuts.tiles((instance.frame_table, number), cut)[inside]
 
     def _head(self, name: str, table: Blob) -> FrameTableHead:
         if (head := self._heads.get(name)) is None:
@@ -147,15 +171,20 @@ class Retrieve:
         return decode_header(self._store.get(instance.header))
 
     def part10(self, instance: Instance) -> Part10Stream:
-        """Return an instance as a Part 10 file; linked ones stream without being written."""
-        table = FrameTable.decode(self._store.get(instance.frame_table))
-        layout = Part10(self._store.get(instance.header), table, instance.transfer_syntax)
-        return Part10Stream(layout.size, _started(self._pieces(instance, layout)))
+        """Return an instance as a Part 10 file; linked ones stream without being written.
 
-    def _pieces(self, instance: Instance, layout: Part10) -> Iterator[bytes]:
-        with self._links.open(instance.frames) as blob:
-            for buffers in layout.chunks(blob.view):
-                yield b"".join(buffers)
+        Frames that have to be cut are cut first, because a file begins with where they lie.
+        """
+        table = FrameTable.decode(self._store.get(instance.frame_table))
+        with ExitStack() as stack:
+            blob: Blob = stack.enter_context(self._links.open(instance.frames))
+            if isinstance(table, CropTable):
+                scratch = stack.enter_context(self._store.scratch())
+                table = cut_all(table, blob.read, self._cut, scratch)
+                blob = scratch
+            layout = Part10(self._store.get(instance.header), table, instance.transfer_syntax)
+            held = stack.pop_all()
+        return Part10Stream(layout.size, _started(_pieces(held, layout, blob)))
 
     def bulk_data(self, instance: Instance, path: str) -> bytes:
         """Return the value of one binary element of an instance.
@@ -176,10 +205,10 @@ class Retrieve:
         return value
 
 
-def _entry(head: FrameTableHead, table: Blob, frame_number: int) -> tuple[int, int]:
-    entry = table.read(head.entry_offset(frame_number), FrameTableHead.ENTRY.size)
-    offset, length = FrameTableHead.ENTRY.unpack(entry)
-    return offset, length
+def _pieces(held: ExitStack, layout: Part10, blob: Blob) -> Iterator[bytes]:
+    with held:
+        for buffers in layout.chunks(blob.view):
+            yield b"".join(buffers)
 
 
 def _started(pieces: Iterator[bytes]) -> Iterator[bytes]:

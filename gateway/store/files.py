@@ -94,6 +94,23 @@ class FileBlob:
         os.close(self._descriptor)
 
 
+class FileScratch(FileBlob):
+    """A file without a name: it is gone when it is closed, or its process ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self._expected = None
+        self._buffer = bytearray()
+        self._folder = folder
+        with _disk_errors(folder):
+            _make_folders(folder)
+            self._descriptor = os.open(folder, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+
+    def append(self, data: Buffer) -> None:
+        """Add bytes at the end; see :meth:`gateway.core.ports.Scratch.append`."""
+        with _disk_errors(self._folder):
+            _write_some(self._descriptor, [data])
+
+
 class FileStore:
     """Blobs as files below one folder; a name is a relative path with ``/`` in it.
 
@@ -158,6 +175,10 @@ class FileStore:
             raise BlobMissing("A stored file is missing; restore it from a backup.") from error
         except OSError as error:
             raise Unavailable(f"A blob cannot be opened: {error.strerror}.") from error
+
+    def scratch(self) -> FileScratch:
+        """Return an empty scratch blob; see :meth:`gateway.core.ports.BlobStore.scratch`."""
+        return FileScratch(self._root)
 
     def signature(self, path: str) -> Signature:
         """Return the state of somebody else's file now."""

@@ -14,7 +14,9 @@ from PIL import Image
 
 from converters.sources import ScannedSlide, SlideImage, format_of
 from gateway.core.errors import SlideUnreadable
+from gateway.core.frames import FrameTable
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, Flavour
+from tests.core.test_frames import reader
 from tests.factories import (
     SvsTruth,
     make_plain_tiff,
@@ -32,9 +34,10 @@ def scanned(path: Path) -> ScannedSlide:
 
 
 def frames_of(path: Path, image: SlideImage) -> list[bytes]:
-    data = image.built if image.built is not None else path.read_bytes()
-    places = zip(image.frames.offsets.tolist(), image.frames.lengths.tolist(), strict=True)
-    return [image.frames.prefix + data[offset : offset + length] for offset, length in places]
+    data = path.read_bytes()
+    read = image.built.read if image.built else reader(data)
+    assert isinstance(image.frames, FrameTable)
+    return [image.frames.bitstream(number, read) for number in range(1, len(image.frames) + 1)]
 
 
 def pixels_of(image: SlideImage, frame: bytes) -> NDArray[np.uint8]:
@@ -300,4 +303,5 @@ def test_random_damage_is_read_or_refused(
         return
     for image in slide.images:
         if image.built is None:
+            assert isinstance(image.frames, FrameTable)
             assert (image.frames.offsets + image.frames.lengths <= len(data)).all()

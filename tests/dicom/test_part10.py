@@ -13,6 +13,7 @@ from gateway.core.errors import GatewayError, Unavailable
 from gateway.core.frames import FrameTable
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE
 from gateway.dicom.part10 import Part10, decode_header, encode_header
+from tests.core.test_frames import expected, reader, tables
 
 
 def header(frames: int, transfer_syntax: str = JPEG_BASELINE) -> bytes:
@@ -57,6 +58,19 @@ def test_frames_come_back_whole_from_a_stream(prefix: bytes, frames: list[bytes]
     table = layout.frame_table
     places = zip(table.offsets.tolist(), table.lengths.tolist(), strict=True)
     assert [stream[offset : offset + length] for offset, length in places] == wanted
+
+
+@given(tables(), st.sampled_from([JPEG_BASELINE, EXPLICIT_VR_LITTLE_ENDIAN]))
+def test_frames_of_several_pieces_come_back_whole(
+    drawn: tuple[FrameTable, bytes], transfer_syntax: str
+) -> None:
+    frames, source = drawn
+    layout = Part10(header(len(frames), transfer_syntax), frames, transfer_syntax)
+    stream = written(layout, source)
+    assert len(stream) == layout.size
+    numbers = range(1, len(frames) + 1)
+    stored = [layout.frame_table.bitstream(number, reader(stream)) for number in numbers]
+    assert stored == expected(frames, source)
 
 
 def test_frames_that_are_too_short_are_never_a_whole_stream() -> None:

@@ -7,6 +7,7 @@
       InvalidInput                  400
         InvalidUid                  400
         InvalidQuery                400
+        InvalidGeometry             422
       Forbidden                     403
       NotFound                      404
         FrameNotFound               404
@@ -75,6 +76,14 @@ class InvalidQuery(InvalidInput):
 
     code = "invalid-query"
     title = "Malformed query"
+
+
+class InvalidGeometry(InvalidInput):
+    """Coordinates, an orientation or a shape cannot be."""
+
+    code = "invalid-geometry"
+    title = "Impossible geometry"
+    http_status = 422
 
 
 class Forbidden(GatewayError):

@@ -7,11 +7,8 @@ and are built once: JPEG strips are joined, strips without loss are stored nativ
 
 from __future__ import annotations
 
-import logging
-import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from itertools import pairwise
 from math import prod
@@ -23,9 +20,10 @@ from tifffile import TiffFile, TiffPage
 from converters.fingerprint import tiff_fingerprint
 from converters.jpeg import frame_prefix, join_strips
 from converters.sources import ScannedSlide, SlideFacts, SlideImage
+from converters.tiff import opened, page_of, pages_of, read_range
 from gateway.core.bitstreams import jpeg_frame
 from gateway.core.blobs import InMemory
-from gateway.core.errors import GatewayError, SlideUnreadable
+from gateway.core.errors import SlideUnreadable
 from gateway.core.frames import FrameTable, TileGrid
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE, Flavour
 
@@ -48,8 +46,8 @@ def detects(path: Path) -> bool:
     with path.open("rb") as file:
         if file.read(4) not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
             return False
-    with _opened(path) as tiff:
-        return bool(tiff.pages) and _page(tiff, 0).description.startswith("Aperio")
+    with opened(path) as tiff:
+        return bool(tiff.pages) and page_of(tiff, 0).description.startswith("Aperio")
 
 
 def read(path: Path) -> ScannedSlide:
@@ -60,8 +58,8 @@ def read(path: Path) -> ScannedSlide:
     SlideUnreadable
         If it is damaged, or of a kind that is not supported; the message says which.
     """
-    with _opened(path) as tiff:
-        pages = _pages(tiff)
+    with opened(path) as tiff:
+        pages = pages_of(tiff)
         facts, icc_profile = _facts(pages[0]), pages[0].tags.valueof(_ICC_PROFILE)
         levels = [page for page in pages if page.is_tiled and not page.subfiletype]
         images = [_level(tiff, page) for page in levels]
@@ -78,74 +76,17 @@ def fingerprint(path: Path) -> str:
     SlideUnreadable
         If it is damaged.
     """
-    with _opened(path) as tiff:
-        return _fingerprint(tiff, _pages(tiff))
+    with opened(path) as tiff:
+        return _fingerprint(tiff, pages_of(tiff))
 
 
 def _fingerprint(tiff: TiffFile, pages: list[TiffPage]) -> str:
     return tiff_fingerprint(
-        tiff.filehandle.size, pages, lambda offset, length: _bytes(tiff, offset, length)
+        tiff.filehandle.size, pages, lambda offset, length: read_range(tiff, offset, length)
     )
 
 
-# -- the container
-
-
-class _Complaints(logging.Handler):
-    """Keeps what tifffile only logs, such as a chain of pages that breaks off."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(record.getMessage())
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[TiffFile]:
-    """Open a TIFF; whatever goes wrong with its structure while it is open is SlideUnreadable."""
-    complaints, log = _Complaints(), logging.getLogger("tifffile")
-    log.addHandler(complaints)
-    propagates, log.propagate = log.propagate, False
-    try:
-        with TiffFile(path, _multifile=False) as tiff:
-            yield tiff
-        if complaints.messages:
-            raise SlideUnreadable(_damaged(path, complaints.messages[0]))
-    except GatewayError as error:
-        if isinstance(error, SlideUnreadable) and str(path) in error.detail:
-            raise
-        raise SlideUnreadable(f"{path} is damaged: {error.detail}") from error
-    except OSError as error:
-        raise SlideUnreadable(f"{path} cannot be read: {error.strerror or error}.") from error
-    except Exception as error:  # tifffile raises what its parser stumbles over
-        raise SlideUnreadable(_damaged(path, error)) from error
-    finally:
-        log.propagate = propagates
-        log.removeHandler(complaints)
-
-
-def _damaged(path: Path, reason: object) -> str:
-    return f"{path} is damaged or truncated; copy it again from the scanner ({reason})."
-
-
-def _pages(tiff: TiffFile) -> list[TiffPage]:
-    return [_page(tiff, index) for index in range(len(tiff.pages))]
-
-
-def _page(tiff: TiffFile, index: int) -> TiffPage:
-    page = tiff.pages[index]
-    if not isinstance(page, TiffPage):
-        raise SlideUnreadable("A page of the TIFF has no tags.")
-    return page
-
-
-def _bytes(tiff: TiffFile, offset: int, length: int) -> bytes:
-    data = os.pread(tiff.filehandle.fileno(), length, offset)
-    if len(data) != length:
-        raise SlideUnreadable("The file is truncated; copy it again from the scanner.")
-    return data
+# -- the levels
 
 
 def _parts(tiff: TiffFile, page: TiffPage, expected: int) -> FrameTable:
@@ -171,9 +112,6 @@ def _parts(tiff: TiffFile, page: TiffPage, expected: int) -> FrameTable:
     return FrameTable(b"", offsets, lengths)
 
 
-# -- the levels
-
-
 def _level(tiff: TiffFile, page: TiffPage) -> SlideImage:
     _check_pixels(page)
     if page.compression in _JPEG_2000:
@@ -186,10 +124,10 @@ def _level(tiff: TiffFile, page: TiffPage) -> SlideImage:
     parts = _parts(tiff, page, grid.count)
     rgb = _is_rgb(page)
     tables = page.tags.valueof(_TABLES) or b""
-    tile = _bytes(tiff, int(parts.offsets[0]), int(parts.lengths[0]))
+    tile = read_range(tiff, int(parts.offsets[0]), int(parts.lengths[0]))
     prefix = frame_prefix(tables, rgb=rgb, tile=tile)
     for index in _suspects(grid):
-        head = _bytes(tiff, int(parts.offsets[index]), min(_HEAD, int(parts.lengths[index])))
+        head = read_range(tiff, int(parts.offsets[index]), min(_HEAD, int(parts.lengths[index])))
         _check_tile(head, grid, page.index)
     frames = FrameTable(prefix, parts.offsets + 2, parts.lengths - 2)  # without the tile's SOI
     photometric = "RGB" if rgb else "YBR_FULL_422"
@@ -302,7 +240,7 @@ def _joined(
 ) -> SlideImage:
     rgb = _is_rgb(page)
     places = zip(parts.offsets.tolist(), parts.lengths.tolist(), strict=True)
-    strips = [_bytes(tiff, offset, length) for offset, length in places]
+    strips = [read_range(tiff, offset, length) for offset, length in places]
     joined = join_strips(strips, page.tags.valueof(_TABLES) or b"", rgb=rgb)
     _check_tile(joined, grid, page.index)
     photometric = "RGB" if rgb else "YBR_FULL_422"

@@ -162,6 +162,11 @@ def test_a_copy_elsewhere_has_the_same_fingerprint(
     assert format_of(copy).fingerprint(copy) == scanned(svs[0]).fingerprint
 
 
+def test_the_name_of_a_file_says_nothing(svs: tuple[Path, SvsTruth], tmp_path: Path) -> None:
+    named = Path(shutil.copy(svs[0], tmp_path / "slide.ndpi"))
+    assert scanned(named).fingerprint == scanned(svs[0]).fingerprint
+
+
 @pytest.mark.parametrize("place", ["label", "tile", "description"])
 def test_another_slide_has_another_fingerprint(tmp_path: Path, place: str) -> None:
     path = tmp_path / "slide.svs"

@@ -13,6 +13,9 @@
         FrameNotFound               404
       NotAcceptable                 406
       Conflict                      409
+      InvalidDataset                409
+      UnsupportedSopClass           409
+      UnsupportedTransferSyntax     415
       SlideUnreadable               422
         SpacingUnknown              422
       Unavailable                   503
@@ -123,6 +126,30 @@ class Conflict(GatewayError):
     code = "conflict"
     title = "Conflict"
     http_status = 409
+
+
+class InvalidDataset(GatewayError):
+    """A DICOM object is damaged, or contradicts itself or the standard."""
+
+    code = "invalid-dataset"
+    title = "DICOM object cannot be taken"
+    http_status = 409
+
+
+class UnsupportedSopClass(GatewayError):
+    """A DICOM object is of a kind that is not taken here."""
+
+    code = "unsupported-sop-class"
+    title = "Kind of object not taken"
+    http_status = 409
+
+
+class UnsupportedTransferSyntax(GatewayError):
+    """A DICOM object is encoded in a way that is not taken here."""
+
+    code = "unsupported-transfer-syntax"
+    title = "Transfer syntax not taken"
+    http_status = 415
 
 
 class SlideUnreadable(GatewayError):

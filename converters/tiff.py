@@ -61,6 +61,12 @@ def _damaged(path: Path, reason: object) -> str:
     return f"{path} is damaged or truncated; copy it again from the scanner ({reason})."
 
 
+def is_tiff(path: Path) -> bool:
+    """Whether a file begins as a TIFF or BigTIFF does."""
+    with path.open("rb") as file:
+        return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
 def pages_of(tiff: TiffFile) -> list[TiffPage]:
     """Return all pages."""
     return [page_of(tiff, index) for index in range(len(tiff.pages))]

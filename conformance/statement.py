@@ -134,7 +134,7 @@ _IMAGES = ("VOLUME", "lower levels", "THUMBNAIL", "LABEL", "OVERVIEW")
 _TILE = 64
 _LONGEST = 64  # characters of a value that is shown
 _BARE = SlideFacts(None, None, None, "Aperio", None, None, None, None)
-_FULL = SlideFacts(0.5, 40, datetime(2026, 1, 31, 8, 30), "Aperio", "M", "S", "W", "B")
+_FULL = SlideFacts((0.5, 0.5), 40, datetime(2026, 1, 31, 8, 30), "Aperio", "M", "S", "W", "B")
 
 
 @dataclass(frozen=True, slots=True, order=True)

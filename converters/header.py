@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pydicom.dataset import Dataset
+from pydicom.valuerep import format_number_as_ds
 
 from converters.icc import srgb_profile
 from converters.sources import LossyStep, ScannedSlide, SlideImage
+from gateway.core.geometry import PixelMatrix, View
 from gateway.core.instances import (
     JPEG_2000,
     JPEG_BASELINE,
@@ -21,8 +23,9 @@ from gateway.core.instances import (
     Flavour,
     derive_uid,
 )
+from gateway.dicom.geometry import write_matrix, write_origin
 
-RECIPE = "1"
+RECIPE = "2"
 """Version of everything that decides about a header's bytes; part of Series and SOP UIDs."""
 
 UNKNOWN = "unknown"
@@ -57,18 +60,18 @@ class Identity:
         Of the fingerprint and of what the operator stated; all UIDs derive from it.
     study, series
         UIDs.
-    spacing_um
-        Distance of pixel centres at the base level in micrometres.
-    stated
-        Whether the operator stated the spacing.
+    base
+        Where the base level lies on the slide; the others of its pyramid show the same area.
+    remarks
+        Sentences for the provenance: what the operator stated, and what was assumed.
     """
 
     slide: ScannedSlide
     digest: str
     study: str
     series: str
-    spacing_um: float
-    stated: bool
+    base: PixelMatrix
+    remarks: tuple[str, ...] = ()
 
 
 def header(identity: Identity, image: SlideImage, sop_instance: str, number: int) -> Dataset:
@@ -134,13 +137,11 @@ def _equipment(dataset: Dataset, identity: Identity) -> None:
     gateway.ManufacturerModelName = "slidegate"
     gateway.SoftwareVersions = f"recipe {RECIPE}"
     remarks = ["Encapsulated from the scanner's file; pyramid levels are the scanner's own."]
-    if identity.stated:
-        remarks.append(f"Pixel spacing of {identity.spacing_um} um was stated by the operator.")
     if identity.slide.icc_profile is None:
         remarks.append("The file has no ICC profile; sRGB was assumed.")
     if facts.acquired is None:
         remarks.append("The file states no date; 1900-01-01 stands for unknown.")
-    gateway.ContributionDescription = " ".join([*remarks, *facts.remarks])
+    gateway.ContributionDescription = " ".join([*remarks, *identity.remarks, *facts.remarks])
     dataset.ContributingEquipmentSequence = [gateway]
 
 
@@ -183,44 +184,20 @@ def _lossy_steps(image: SlideImage) -> list[LossyStep]:
 
 def _matrix(dataset: Dataset, identity: Identity, image: SlideImage) -> None:
     """Total pixel matrix, its place on the slide, functional groups (PS3.3 C.8.12.4, C.8.12.2)."""
-    grid, base = image.grid, identity.slide.images[0].grid
-    width_mm = base.matrix_columns * identity.spacing_um / 1000
-    height_mm = base.matrix_rows * identity.spacing_um / 1000
     dataset.VolumetricProperties = "VOLUME"
     dataset.FocusMethod = "AUTO"
     dataset.ExtendedDepthOfField = "NO"
-    dataset.TotalPixelMatrixColumns = grid.matrix_columns
-    dataset.TotalPixelMatrixRows = grid.matrix_rows
     dataset.TotalPixelMatrixFocalPlanes = 1
     dataset.NumberOfOpticalPaths = 1
     dataset.FrameOfReferenceUID = derive_uid("frame of reference", identity.digest)
     dataset.PositionReferenceIndicator = "SLIDE_CORNER"
-    # Columns run against the slide's Y, rows against its X: the usual view, label to the left.
-    # The corner of the matrix that is nearest to the slide's corner is put there.
-    dataset.ImageOrientationSlide = [0, -1, 0, -1, 0, 0]
-    origin = Dataset()
-    origin.XOffsetInSlideCoordinateSystem = _decimal(height_mm)
-    origin.YOffsetInSlideCoordinateSystem = _decimal(width_mm)
-    dataset.TotalPixelMatrixOriginSequence = [origin]
-
     dataset.DimensionOrganizationType = "TILED_FULL"
     organization = Dataset()
     organization.DimensionOrganizationUID = derive_uid("dimensions", identity.digest)
     dataset.DimensionOrganizationSequence = [organization]
 
     shared = Dataset()
-    measures = Dataset()
-    if image.flavour in (Flavour.VOLUME, Flavour.THUMBNAIL):
-        dataset.PyramidUID = derive_uid("pyramid", identity.digest)
-        dataset.ImagedVolumeWidth = width_mm
-        dataset.ImagedVolumeHeight = height_mm
-        dataset.ImagedVolumeDepth = NOMINAL_THICKNESS_MM * 1000
-        measures.SliceThickness = NOMINAL_THICKNESS_MM
-        measures.PixelSpacing = [
-            _decimal(height_mm / grid.matrix_rows),
-            _decimal(width_mm / grid.matrix_columns),
-        ]
-    shared.PixelMeasuresSequence = [measures]
+    shared.PixelMeasuresSequence = [_measures(dataset, identity, image)]
     frame_type = Dataset()
     frame_type.FrameType = dataset.ImageType
     shared.WholeSlideMicroscopyImageFrameTypeSequence = [frame_type]
@@ -228,6 +205,24 @@ def _matrix(dataset: Dataset, identity: Identity, image: SlideImage) -> None:
     path.OpticalPathIdentifier = "1"
     shared.OpticalPathIdentificationSequence = [path]
     dataset.SharedFunctionalGroupsSequence = [shared]
+
+
+def _measures(dataset: Dataset, identity: Identity, image: SlideImage) -> Dataset:
+    """State where an image lies, and return its pixel measures (PS3.3 C.8.12.14, C.7.6.16.2.1).
+
+    No file tells how large the pixels of a label or an overview are, nor where they lie. Pixel
+    Spacing is left out, and the origin, of type 1, is that of the slide: no point of it follows.
+    """
+    columns, rows = image.grid.matrix_columns, image.grid.matrix_rows
+    if image.flavour in (Flavour.VOLUME, Flavour.THUMBNAIL):
+        measures = write_matrix(dataset, identity.base.level(columns, rows))
+        measures.SliceThickness = NOMINAL_THICKNESS_MM
+        dataset.ImagedVolumeDepth = NOMINAL_THICKNESS_MM * 1000
+        dataset.PyramidUID = derive_uid("pyramid", identity.digest)
+        return measures
+    dataset.TotalPixelMatrixColumns, dataset.TotalPixelMatrixRows = columns, rows
+    write_origin(dataset, (0.0, 0.0), View.LABEL_LEFT.value)
+    return Dataset()
 
 
 def _optical_path(dataset: Dataset, identity: Identity) -> None:
@@ -240,7 +235,7 @@ def _optical_path(dataset: Dataset, identity: Identity) -> None:
     if identity.slide.icc_profile is None:
         path.ColorSpace = "SRGB"
     if power := identity.slide.facts.objective_power:
-        path.ObjectiveLensPower = _decimal(power)
+        path.ObjectiveLensPower = format_number_as_ds(float(power))
     dataset.OpticalPathSequence = [path]
 
 
@@ -266,15 +261,6 @@ def _code(value: str, scheme: str, meaning: str) -> Dataset:
     code.CodingSchemeDesignator = scheme
     code.CodeMeaning = meaning
     return code
-
-
-def _decimal(value: float) -> str:
-    """Return a decimal string of at most 16 characters with all the digits that fit (PS3.5 6.2)."""
-    for digits in range(17, 5, -1):
-        text = f"{value:.{digits}g}"
-        if len(text) <= 16:
-            break
-    return text
 
 
 def _long_string(text: str | None) -> str:

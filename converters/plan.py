@@ -9,14 +9,24 @@ from math import inf
 from converters.header import RECIPE, Identity, header
 from converters.sources import ScannedSlide, SlideImage
 from gateway.core.errors import Conflict, InvalidInput, SpacingUnknown
+from gateway.core.geometry import Placement
 from gateway.core.instances import Flavour, InstanceKey, LinkedFile, Signature, derive_uid
 from gateway.core.ports import PlannedInstance, SlidePlan
 from gateway.dicom.attributes import indexed_attributes
 from gateway.dicom.part10 import encode_header
 
+_ASSUMED_PLACE = (
+    "No place on the slide is stated; it was assumed to begin in the corner of the slide, with the "
+    "label to the left."
+)
+
 
 def plan_slide(
-    slide: ScannedSlide, path: str, signature: Signature, stated_spacing_um: float | None = None
+    slide: ScannedSlide,
+    path: str,
+    signature: Signature,
+    stated_spacing_um: float | None = None,
+    stated_placement: Placement | None = None,
 ) -> SlidePlan:
     """Say what instances a slide becomes.
 
@@ -29,6 +39,8 @@ def plan_slide(
     stated_spacing_um
         Pixel spacing of the base level in micrometres as the operator states it. It becomes part
         of the identity: other spacing, other UIDs.
+    stated_placement
+        Where the base level lies on the slide as the operator states it; likewise.
 
     Raises
     ------
@@ -39,31 +51,54 @@ def plan_slide(
     InvalidInput
         If the stated spacing is no positive number.
     """
-    if stated_spacing_um is not None and not 0 < stated_spacing_um < inf:
-        raise InvalidInput(f"A pixel spacing of {stated_spacing_um} micrometres cannot be.")
-    own = slide.facts.spacing_um
-    spacing_um = own or stated_spacing_um
-    if spacing_um is None:
-        raise SpacingUnknown(
-            f"{path} does not state its pixel spacing (MPP). Find it out and state it in "
-            "micrometres with --mpp; it is never guessed."
-        )
-    if own and stated_spacing_um and abs(own - stated_spacing_um) > 1e-9:
-        raise Conflict(
-            f"{path} states a pixel spacing of {own} micrometres itself; leave --mpp away."
-        )
-    digest = slide.fingerprint
-    if not own:
-        digest = hashlib.sha256(f"{digest} spacing {spacing_um!r}".encode()).hexdigest()
+    row_um, column_um = _spacing_um(slide, path, stated_spacing_um)
+    digest, remarks = slide.fingerprint, []
+    if not slide.facts.spacing_um:
+        digest = _stated(digest, f"spacing {stated_spacing_um!r}")
+        remarks.append(f"Pixel spacing of {stated_spacing_um} um was stated by the operator.")
+    if stated_placement:
+        digest = _stated(digest, f"placement {stated_placement.numbers!r}")
+        remarks.append("Where the image lies on the slide was stated by the operator.")
+    elif not slide.facts.placement:
+        remarks.append(_ASSUMED_PLACE)
+    grid = slide.images[0].grid
+    size = (grid.matrix_columns, grid.matrix_rows)
+    placement = stated_placement or slide.facts.placement or Placement.nominal(*size)
+    base = placement.matrix(*size, (row_um / 1000, column_um / 1000))
     study = derive_uid("study", digest)
     series = derive_uid("series", study, digest, RECIPE)
-    identity = Identity(slide, digest, study, series, spacing_um, not own)
+    identity = Identity(slide, digest, study, series, base, tuple(remarks))
     instances = tuple(
         _instance(identity, image, role, number)
         for number, (role, image) in enumerate(_roles(slide.images), 1)
     )
     file = LinkedFile(path, slide.fingerprint, signature)
     return SlidePlan(file, digest, study, series, instances)
+
+
+def _spacing_um(slide: ScannedSlide, path: str, stated_um: float | None) -> tuple[float, float]:
+    """Return row and column spacing of the base level, as the file or the operator states them."""
+    if stated_um is not None and not 0 < stated_um < inf:
+        raise InvalidInput(f"A pixel spacing of {stated_um} micrometres cannot be.")
+    own = slide.facts.spacing_um
+    if own is None:
+        if stated_um is None:
+            raise SpacingUnknown(
+                f"{path} does not state its pixel spacing (MPP). Find it out and state it in "
+                "micrometres with --mpp; it is never guessed."
+            )
+        return stated_um, stated_um
+    if stated_um and max(abs(spacing - stated_um) for spacing in own) > 1e-9:
+        raise Conflict(
+            f"{path} states a pixel spacing of {' x '.join(map(str, own))} micrometres itself; "
+            "leave --mpp away."
+        )
+    return own
+
+
+def _stated(digest: str, what: str) -> str:
+    """Return the digest of a slide of which the operator stated something."""
+    return hashlib.sha256(f"{digest} {what}".encode()).hexdigest()
 
 
 def _roles(images: tuple[SlideImage, ...]) -> Iterator[tuple[str, SlideImage]]:

@@ -12,6 +12,7 @@ from typing import cast
 
 from gateway.core.errors import SlideUnreadable
 from gateway.core.frames import CropTable, FrameTable, TileGrid
+from gateway.core.geometry import Placement
 from gateway.core.instances import Flavour
 from gateway.core.ports import Blob
 
@@ -73,7 +74,8 @@ class SlideFacts:
     Parameters
     ----------
     spacing_um
-        Distance of pixel centres at the base level in micrometres, the same in both directions.
+        ``(row spacing, column spacing)``: distances of the centres of adjacent rows and of
+        adjacent columns at the base level, in micrometres.
     objective_power
         Nominal magnification of the objective.
     acquired
@@ -84,9 +86,11 @@ class SlideFacts:
         What the scanner read from the label.
     remarks
         Sentences for the provenance: what was filled in, left out or assumed.
+    placement
+        Where the base level lies on the slide, or in a larger scan; None if nothing is known.
     """
 
-    spacing_um: float | None
+    spacing_um: tuple[float, float] | None
     objective_power: float | None
     acquired: datetime | None
     manufacturer: str
@@ -95,6 +99,7 @@ class SlideFacts:
     software: str | None
     barcode: str | None
     remarks: tuple[str, ...] = ()
+    placement: Placement | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

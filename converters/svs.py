@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tifffile import TiffFile, TiffPage
 
+from converters.history import PART_OF_A_SCAN, cut_from_scan
 from converters.pages import (
     ICC_PROFILE,
     check_pyramid,
@@ -105,9 +106,10 @@ def _facts(page: TiffPage) -> SlideFacts:
         key, equals, value = item.partition("=")
         if equals:
             stated.setdefault(key.strip(), value.strip().strip("\x00"))
+    placement = cut_from_scan(head, page.imagewidth, page.imagelength)
     software = re.match(r"Aperio Image Library v?[\w.]+", head)
     return SlideFacts(
-        spacing_um=_positive(stated.get("MPP")),
+        spacing_um=None if (mpp := _positive(stated.get("MPP"))) is None else (mpp, mpp),
         objective_power=_positive(stated.get("AppMag")),
         acquired=_acquired(stated),
         manufacturer="Aperio",
@@ -115,6 +117,8 @@ def _facts(page: TiffPage) -> SlideFacts:
         serial_number=stated.get("ScanScope ID") or None,
         software=software.group() if software else None,
         barcode=stated.get("Barcode") or None,
+        remarks=(PART_OF_A_SCAN,) if placement else (),
+        placement=placement,
     )
 
 

@@ -270,6 +270,11 @@ class Placement:
         ends.append(rows if min(orientation.along_column) < 0 else 0)
         return cls(orientation, (ends[0] - left, ends[1] - top), (0.0, 0.0))
 
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """All that it states, always in the same order: equal placements have equal numbers."""
+        return tuple(map(float, (*self.orientation.cosines, *self.pixel, *self.point_mm)))
+
     def matrix(self, columns: int, rows: int, spacing_mm: Pair) -> PixelMatrix:
         """Place the base level.
 

@@ -76,4 +76,4 @@ def write_origin(dataset: Dataset, origin_mm: Pair, orientation: Orientation) ->
 
 
 def _decimal(value: float) -> str:
-    return format_number_as_ds(value + 0.0)  # a zero has no sign
+    return format_number_as_ds(float(f"{value:.15g}") + 0.0)  # a zero has no sign

@@ -191,6 +191,21 @@ def test_spacing_follows_from_whole_sizes_and_volume_is_the_same(
         assert one.ImagedVolumeHeight == pytest.approx(base.rows * 0.000499, 1e-6)
         assert one.ImagedVolumeDepth == NOMINAL_THICKNESS_MM * 1000
         assert float(measures.SliceThickness) == NOMINAL_THICKNESS_MM
+        (origin,) = one.TotalPixelMatrixOriginSequence  # the centre of the first pixel
+        corner = (base.rows * 0.000499, base.columns * 0.000499)
+        assert origin.XOffsetInSlideCoordinateSystem + row_mm / 2 == pytest.approx(corner[0])
+        assert origin.YOffsetInSlideCoordinateSystem + column_mm / 2 == pytest.approx(corner[1])
+        assert one.ImageOrientationSlide == [0, -1, 0, -1, 0, 0]
+
+
+@pytest.mark.req("REQ-WSI-18")
+def test_where_a_label_or_an_overview_lies_is_not_claimed(datasets: list[Dataset]) -> None:
+    for one in datasets[4:]:
+        assert one.ImageType[2] in ("LABEL", "OVERVIEW")
+        assert "PixelSpacing" not in one.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+        assert "ImagedVolumeWidth" not in one
+        (origin,) = one.TotalPixelMatrixOriginSequence
+        assert origin.XOffsetInSlideCoordinateSystem == origin.YOffsetInSlideCoordinateSystem == 0
 
 
 @pytest.mark.req("REQ-WSI-16")

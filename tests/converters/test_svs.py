@@ -121,7 +121,7 @@ def test_the_description_is_read(tmp_path: Path) -> None:
         extra_description="|Time Zone = GMT-05:00|Barcode = S26-1234;A1|no value||ScannerType = X",
     )
     facts = scanned(path).facts
-    assert facts.spacing_um == 0.2521
+    assert facts.spacing_um == (0.2521, 0.2521)
     assert facts.objective_power == 40
     assert facts.acquired is not None
     assert facts.acquired.isoformat() == "2026-01-15T09:59:15-05:00"

@@ -155,6 +155,23 @@ def test_at_one_to_one_pixels_are_those_of_the_slide(
     assert np.abs(seen.astype(int) - truth).max() <= 2  # decoders round differently
 
 
+def test_millimetres_are_those_of_the_header(page: Page, view: str, viewed: Server) -> None:
+    [series] = viewed.get("/series").json()
+    study, uid = (series[tag]["Value"][0] for tag in ("0020000D", "0020000E"))
+    answer = viewed.get(f"/studies/{study}/series/{uid}/metadata", "application/dicom+json")
+    base = next(one for one in answer.json() if one["00200013"]["Value"] == [1])
+    (origin,) = base["00480008"]["Value"]
+    stated = [origin[tag]["Value"][0] for tag in ("0040072A", "0040073A")]
+    page.open(view)
+    metadata = f"/studies/{study}/series/{uid}/metadata"
+    found = page.ask(
+        "Promise.all([import('/static/dicom.js'), import('/static/slide.js')]).then("
+        f"async ([dicom, {{Slide}}]) => new Slide((await dicom.getDatasets('{metadata}'))"
+        ".map((one) => new dicom.SlideImage(one))).point_mm(0.5, 0.5))"
+    )
+    assert found == pytest.approx(stated, rel=0, abs=1e-9)
+
+
 def test_without_a_series_the_slide_of_the_study_is_shown(page: Page, view: str) -> None:
     page.open(view.split("&")[0])
     assert text(page, "#container") == BARCODE

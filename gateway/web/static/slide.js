@@ -58,7 +58,8 @@ export class Slide {
   }
 
   /**
-   * Return the point on the slide, in millimetres, of a point in the base level (PS3.3 C.8.12.2.1).
+   * Return the point on the slide, in millimetres, of a point in the base level, counted from the
+   * corner of the top left pixel. The stated origin is the centre of that pixel (PS3.3 C.8.12.14).
    * @returns {[number, number] | undefined}
    */
   point_mm(column, row) {
@@ -66,8 +67,8 @@ export class Slide {
     const cosines = values(this.base.dataset, "ImageOrientationSlide");
     const [perRow, perColumn] = this.base.spacing;
     if (!origin || cosines.length < 6 || perRow === undefined) return undefined;
-    const along = column * perColumn;
-    const down = row * perRow;
+    const along = (column - 0.5) * perColumn;
+    const down = (row - 0.5) * perRow;
     return [
       value(origin, "XOffsetInSlideCoordinateSystem") + cosines[0] * along + cosines[3] * down,
       value(origin, "YOffsetInSlideCoordinateSystem") + cosines[1] * along + cosines[4] * down,

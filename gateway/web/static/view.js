@@ -144,6 +144,8 @@ function showPlace(map, slide) {
 function showFacts(slide) {
   const { dataset, columns, rows, spacing } = slide.base;
   const size_mm = [columns * spacing[1], rows * spacing[0]].map((side) => side.toFixed(2));
+  const rounded_um = (side) => Number((1000 * side).toPrecision(4));
+  const spacings_um = new Set([spacing[1], spacing[0]].map(rounded_um));
   const scanner = ["Manufacturer", "ManufacturerModelName"].map((of) => value(dataset, of));
   const facts = {
     Patient: patient(dataset) || "not stated",
@@ -151,7 +153,7 @@ function showFacts(slide) {
     Scanner: scanner.filter((text) => text && text !== "unknown").join(" "),
     Pixels: `${grouped(columns)} × ${grouped(rows)}`,
     Size: spacing.length && `${size_mm.join(" × ")} mm`,
-    "Pixel spacing": spacing.length && `${Number((1000 * spacing[1]).toPrecision(4))} µm`,
+    "Pixel spacing": spacing.length && `${[...spacings_um].join(" × ")} µm`,
     Objective: slide.power && `${slide.power}×`,
     Levels: slide.levels.map((level) => `1:${Number(level.across.toFixed(2))}`).join(", "),
   };

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
-from gateway.core.errors import SlideUnreadable
+from gateway.core.errors import FormatUnknown, SlideUnreadable
 from gateway.core.frames import CropTable, FrameTable, TileGrid
 from gateway.core.geometry import Placement
 from gateway.core.instances import Flavour
@@ -169,6 +169,8 @@ def format_of(path: Path) -> SlideFormat:
     ------
     SlideUnreadable
         If the file cannot be opened, or no format takes it.
+    FormatUnknown
+        If no format takes it, and its name does not say either that it is a slide.
     """
     try:
         status = path.stat()
@@ -186,4 +188,6 @@ def format_of(path: Path) -> SlideFormat:
         if slide_format.detects(path):
             return slide_format
     names = ", ".join(f"{row.name} ({' '.join(row.suffixes)})" for row in FORMATS)
-    raise SlideUnreadable(f"{path} is no slide of a known format. Known are: {names}.")
+    named = any(path.name.lower().endswith(row.suffixes) for row in FORMATS)
+    refused = SlideUnreadable if named else FormatUnknown
+    raise refused(f"{path} is no slide of a known format. Known are: {names}.")

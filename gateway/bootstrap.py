@@ -24,6 +24,9 @@ from gateway.store.files import FileStore
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+    from gateway.jobs.local import Companion
+    from gateway.jobs.watch import Watch
+
 _WORKERS = 2
 _BLOCKING_THREADS = 8
 _PATIENCE_S = 5
@@ -69,6 +72,16 @@ def open_services(settings: Settings) -> Services:
     return Services(index, store, links, ingest, retrieve, Search(index, retrieve))
 
 
+def open_watch(settings: Settings) -> Watch:
+    """Return what adds the slides of the watched folders."""
+    from converters.companions import companions
+    from gateway.jobs.watch import Watch
+
+    ingest = open_services(settings).ingest
+    excluded = str(settings.data.absolute())
+    return Watch(ingest, companions, settings.watched, settings.settle_s, excluded)
+
+
 def make_data_folder(data: Path) -> None:
     """Make the data folder if it is not there."""
     try:
@@ -101,13 +114,14 @@ def serve(settings: Settings, address: Address) -> None:
     """Serve until SIGINT or SIGTERM; prints one line when requests are answered.
 
     Requests are answered by processes of their own; one more, at idle priority, materialises
-    slides that are due.
+    slides that are due. Another adds the slides of watched folders: at no time may a slide wait
+    to be added until another one is materialised.
     """
     from granian import Granian
     from granian.constants import Interfaces
     from granian.log import LogLevels
 
-    from gateway.jobs.local import Announcer, Companion
+    from gateway.jobs.local import Announcer
 
     make_data_folder(settings.data)
     FileStore(settings.data / "blobs").sweep()
@@ -126,12 +140,25 @@ def serve(settings: Settings, address: Address) -> None:
         websockets=False,
     )
     server.on_startup(Announcer(address.url).start)
-    if settings.materialise_after_s is not None:
-        command = [sys.executable, "-m", "gateway.cli", "worker", "--end-with", str(os.getpid())]
-        command += ["--data", str(settings.data)]
-        command += ["--materialise-after", str(settings.materialise_after_s)]
-        # The URL may hold a password, and everyone may read command lines.
-        companion = Companion(command, os.environ | {"SLIDEGATE_DATABASE": settings.database})
+    for companion in _companions(settings):
         server.on_startup(companion.start)
         server.on_shutdown(companion.stop)
     server.serve(target_loader=partial(_load_in_worker, settings, address.url, os.getpid()))
+
+
+def _companions(settings: Settings) -> list[Companion]:
+    """Return the processes that work beside the server."""
+    from gateway.jobs.local import Companion
+
+    # The URL may hold a password, and everyone may read command lines.
+    environment = os.environ | {"SLIDEGATE_DATABASE": settings.database}
+    given = ["--end-with", str(os.getpid()), "--data", str(settings.data)]
+    commands: list[list[str]] = []
+    if settings.materialise_after_s is not None:
+        after = ["--materialise-after", str(settings.materialise_after_s)]
+        commands.append(["worker", *given, *after])
+    if settings.watched:
+        settle = ["--settle", str(settings.settle_s)]
+        commands.append(["watch", *given, *settle, "--", *settings.watched])
+    run = [sys.executable, "-m", "gateway.cli"]
+    return [Companion([*run, *command], environment) for command in commands]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +24,17 @@ class Settings:
         SQLAlchemy URL of the index; empty is SQLite in the data folder.
     materialise_after_s
         Seconds after which an added slide is materialised; None is never.
+    watched
+        Absolute paths of folders whose slides are added by themselves.
+    settle_s
+        Seconds for which a file in such a folder must not change before it is added.
     """
 
     data: Path
     database: str = ""
     materialise_after_s: float | None = 60.0
+    watched: tuple[str, ...] = ()
+    settle_s: float = 10.0
 
     @property
     def index(self) -> str | Path:
@@ -47,6 +55,33 @@ class Address:
         """URL of the server, without a slash at its end."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
+
+
+def watched_folders(paths: Iterable[Path], data: Path) -> tuple[str, ...]:
+    """Return absolute paths of folders to be watched, none of them inside another.
+
+    They need not be there yet: a network share may come later.
+
+    Raises
+    ------
+    InvalidInput
+        If one lies in the data folder: what is written there would be added again.
+    """
+    folders: list[str] = []
+    own = os.path.realpath(data)
+    for path in sorted({os.path.abspath(path) for path in paths}):
+        if _lies_in(os.path.realpath(path), own):
+            raise InvalidInput(
+                f"{path} lies in the data folder {data} and cannot be watched. "
+                "Choose another data folder with --data."
+            )
+        if not any(_lies_in(path, folder) for folder in folders):
+            folders.append(path)
+    return tuple(folders)
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    return os.path.commonpath([path, folder]) == folder
 
 
 def loopback_address(host: str, port: int) -> Address:

@@ -79,15 +79,19 @@ def serving(data: Path, *options: str) -> Iterator[Server]:
         process.stdout.close()
 
 
-def worker_of(data: Path, other_than: int = 0) -> int:
-    """Wait for the process that materialises for a server on a data folder; return its number."""
+def process_of(data: Path, command: str, other_than: int = 0) -> int:
+    """Wait for a process beside the server of a data folder; return its number."""
     while True:
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if b"worker" in words and str(data).encode() in words and int(entry.name) != other_than:
+            if (
+                command.encode() in words
+                and str(data).encode() in words
+                and int(entry.name) != other_than
+            ):
                 return int(entry.name)
         time.sleep(0.1)
 

@@ -26,6 +26,7 @@ for command in (
     slides.check_links,
     processes.serve,
     processes.worker,
+    processes.watch,
     processes.demo,
 ):
     main.add_command(command)

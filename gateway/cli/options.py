@@ -66,6 +66,17 @@ materialise_after = click.option(
     metavar="SECONDS",
     help="Write slides as DICOM files this long after they were added, when idle.",
 )
+end_with = click.option(
+    "--end-with", type=int, hidden=True, help="Process whose end ends this one."
+)
+settle = click.option(
+    "--settle",
+    type=click.FloatRange(0),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Add a file of a watched folder when it has not changed for so long.",
+)
 json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 mpp = click.option(
     "--mpp",

@@ -1,8 +1,9 @@
-"""Commands that run until they are stopped: serve, worker, demo."""
+"""Commands that run until they are stopped: serve, worker, watch, demo."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -17,6 +18,15 @@ from gateway.cli import options
 @options.port
 @options.materialise_after
 @click.option("--no-materialise", is_flag=True, help="Leave slides linked.")
+@click.option(
+    "--watch",
+    "watched",
+    type=options.Folder(),
+    multiple=True,
+    metavar="DIR",
+    help="Add the slides that appear in this folder and below; may be given several times.",
+)
+@options.settle
 def serve(
     data: Path,
     database: str,
@@ -24,14 +34,20 @@ def serve(
     port: int,
     materialise_after: float,
     no_materialise: bool,
+    watched: tuple[Path, ...],
+    settle: float,
 ) -> None:
     """Serve DICOMweb at /dicom-web and a viewer at /."""
     with options.importing():
         from gateway.bootstrap import serve as serve_forever
-        from gateway.settings import loopback_address
+        from gateway.settings import loopback_address, watched_folders
 
     with options.errors_told():
-        settings = options.settings(data, database, None if no_materialise else materialise_after)
+        settings = replace(
+            options.settings(data, database, None if no_materialise else materialise_after),
+            watched=watched_folders(watched, data),
+            settle_s=settle,
+        )
         address = loopback_address(host, port)
         click.echo("No identity provider is configured: only this machine is served.", err=True)
         serve_forever(settings, address)
@@ -41,7 +57,7 @@ def serve(
 @options.present_data
 @options.database
 @options.materialise_after
-@click.option("--end-with", type=int, hidden=True, help="Process whose end ends this one.")
+@options.end_with
 def worker(data: Path, database: str, materialise_after: float, end_with: int | None) -> None:
     """Materialise added slides when they are due; 'serve' starts one by itself."""
     with options.importing():
@@ -54,6 +70,36 @@ def worker(data: Path, database: str, materialise_after: float, end_with: int | 
         materialise_forever(
             open_services(options.settings(data, database, materialise_after)).ingest
         )
+
+
+@click.command()
+@click.argument("folders", nargs=-1, required=True, type=options.Folder())
+@options.data
+@options.database
+@options.settle
+@options.end_with
+def watch(
+    folders: tuple[Path, ...], data: Path, database: str, settle: float, end_with: int | None
+) -> None:
+    """Add slides when they are completely written; 'serve --watch' does it by itself.
+
+    Temporary and hidden files are left alone. What cannot be added is said once and tried again
+    when it changes. Folders may come and go.
+    """
+    with options.importing():
+        from gateway.bootstrap import open_watch
+        from gateway.jobs.local import end_with_parent
+        from gateway.settings import watched_folders
+
+    if end_with is not None:
+        end_with_parent(end_with)
+    with options.errors_told():
+        settings = replace(
+            options.settings(data, database),
+            watched=watched_folders(folders, data),
+            settle_s=settle,
+        )
+        open_watch(settings).run()
 
 
 @click.command()

@@ -17,6 +17,7 @@
       UnsupportedSopClass           409
       UnsupportedTransferSyntax     415
       SlideUnreadable               422
+        FormatUnknown               422
         SpacingUnknown              422
       Unavailable                   503
         SourceMissing               503
@@ -158,6 +159,13 @@ class SlideUnreadable(GatewayError):
     code = "slide-unreadable"
     title = "Slide cannot be read"
     http_status = 422
+
+
+class FormatUnknown(SlideUnreadable):
+    """A file is no slide, and its name does not say that it is one."""
+
+    code = "format-unknown"
+    title = "Unknown format"
 
 
 class SpacingUnknown(SlideUnreadable):

@@ -110,7 +110,7 @@ class Companion:
                     continue
                 process.kill()  # it may be killed at any point
             if not self._stopping.is_set():
-                _log.warning("the materialising process ended and is started again")
+                _log.warning("a process beside the server ended and is started again")
 
 
 class Announcer:

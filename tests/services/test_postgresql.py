@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import serving, slidegate, worker_of
+from tests.conftest import process_of, serving, slidegate
 from tests.factories import SvsTruth
 
 
@@ -16,7 +16,7 @@ def test_the_databases_password_is_on_no_command_line_of_ours(
 ) -> None:
     monkeypatch.setenv("SLIDEGATE_DATABASE", new_database("postgresql"))
     with serving(tmp_path / "data"):
-        worker = Path(f"/proc/{worker_of(tmp_path / 'data')}")
+        worker = Path(f"/proc/{process_of(tmp_path / 'data', 'worker')}")
         assert b"postgresql" not in (worker / "cmdline").read_bytes()
         assert b"SLIDEGATE_DATABASE=postgresql" in (worker / "environ").read_bytes()
 

@@ -21,7 +21,7 @@ from gateway.bootstrap import Services, open_services
 from gateway.core.errors import SourceChanged, SourceMissing
 from gateway.core.instances import SlideState
 from gateway.settings import Settings
-from tests.conftest import Server, serving, slidegate, worker_of
+from tests.conftest import Server, process_of, serving, slidegate
 from tests.factories import SvsTruth, make_large_svs, make_plain_tiff, make_svs
 
 Record = dict[str, Any]
@@ -215,9 +215,9 @@ def test_a_server_materialises_by_itself(slide: Path, data: Path) -> None:
 
 def test_the_materialising_process_is_started_again(slide: Path, data: Path) -> None:
     with serving(data, "--materialise-after", "0", "--database", ""):
-        first = worker_of(data)
+        first = process_of(data, "worker")
         os.kill(first, signal.SIGKILL)
-        assert worker_of(data, other_than=first) != first
+        assert process_of(data, "worker", other_than=first) != first
         added(slide, data)
         services = opened(data)
         while services.ingest.slides()[0].state is SlideState.LINKED:

@@ -76,7 +76,7 @@ def cut_from_scan(head: str, columns: int, rows: int) -> Placement | None:
 
     Returns
     -------
-    None if the history tells nothing of this level: then it is the whole scan.
+    None if it is the whole scan, or if the history tells nothing of this level.
     """
     steps: list[_Step] = []
     size = (columns, rows)
@@ -92,4 +92,6 @@ def cut_from_scan(head: str, columns: int, rows: int) -> Placement | None:
     pixel = whole.pixel
     for step in reversed(steps):
         pixel = step.forward(pixel)
+    if pixel == (columns, rows):
+        return None
     return Placement(whole.orientation, pixel, whole.point_mm)

@@ -107,20 +107,26 @@ def make_svs(
     bigtiff: bool = False,
     seed: int = 0,
     extra_description: str = "",
+    picture: Pixels | None = None,
+    history: str | None = None,
 ) -> SvsTruth:
     """Write a small Aperio SVS and tell what is in it.
 
     "rgb" is the classic file: components R, G, B without a marker that says so, and a subsampling
     tag that is wrong. "ycbcr" is Y'CbCr 4:2:2. `extra_description` is appended as it is.
+    `picture` is what the base level shows, (rows, columns, 3), and decides about the size; the
+    thumbnail then is its seventh. `history` stands before the coding in the base description.
     """
+    if picture is not None:
+        rows, columns = picture.shape[:2]
     sizes = [(columns // factor, rows // factor) for factor in (1, *downsamples)]
-    scene = Image.fromarray(draw_scene(columns, rows, seed=seed))
+    scene = Image.fromarray(draw_scene(columns, rows, seed=seed) if picture is None else picture)
     levels = tuple(
         _encode_level(np.asarray(scene.resize(size, Image.Resampling.BOX)), tile, components)
         for size in sizes
     )
     coding = "JPEG/RGB Q=80" if components == "rgb" else "JPEG/YCC Q=80"
-    history = f"{columns}x{rows} [0,100 {columns}x{rows}] ({tile}x{tile})"
+    history = history or f"{columns}x{rows} [0,100 {columns}x{rows}] ({tile}x{tile})"
     properties = {
         "AppMag": app_mag,
         "StripeWidth": "2040",
@@ -136,6 +142,8 @@ def make_svs(
     }
     base_text = describe(f"{history} {coding}", **properties) + extra_description
     small = draw_scene(300, 210, seed=seed + 1) if thumbnail else None
+    if thumbnail and picture is not None:
+        small = np.asarray(scene.resize((columns // 7, rows // 7), Image.Resampling.BOX))
     paper = draw_scene(97, 115, seed=seed + 2) if label else None
     glass = draw_scene(320, 107, seed=seed + 3) if macro else None
     with PageFile(path, bigtiff=bigtiff) as file:

@@ -42,6 +42,7 @@ def test_a_part_that_was_made_smaller_keeps_its_place() -> None:
         "Aperio\r\n2220x2967 [0,100 2220x2967] (240x240)",  # more than there is
         "Aperio\r\n2220x3067 [1,100 2220x2967] (240x240)",
         "Aperio\r\n46000x32914 [0,0 2221x2967] (240x240)",  # another image
+        "Aperio\r\n2220x2967 [0,0 2220x2967] (240x240)",  # all of it
     ],
 )
 def test_a_history_that_does_not_tell_of_this_level_tells_nothing(head: str) -> None:

@@ -227,7 +227,9 @@ def _present(values: dict[str, str]) -> str:
     found = [image for image in _IMAGES if image in values]
     if len(found) == len(_IMAGES):
         return "all"
-    return ", ".join(image for image in found if image != "lower levels")
+    if "VOLUME" in found:
+        found.remove("lower levels")
+    return ", ".join(found)
 
 
 def _value(

@@ -38,6 +38,10 @@ scanned, and the same everywhere (a clock or a file date would not be)."""
 NOMINAL_THICKNESS_MM = 0.004
 """Thickness of a paraffin section as usually cut; no scanner measures it."""
 
+RESAMPLED_BY_SCANNER = "Sampled down from the scan by the scanner's software, not by Slidegate."
+"""Derivation of lower levels and thumbnails (PS3.3 C.12.4.1.1). No source image is named: the
+scanner derived them before any DICOM instance was there."""
+
 _IMAGE_TYPE = {
     Flavour.VOLUME: ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"],
     Flavour.THUMBNAIL: ["DERIVED", "PRIMARY", "THUMBNAIL", "RESAMPLED"],
@@ -91,6 +95,9 @@ def header(identity: Identity, image: SlideImage, sop_instance: str, number: int
     dataset.InstanceNumber = number
     resampled = image.flavour is Flavour.VOLUME and number > 1
     dataset.ImageType = _RESAMPLED if resampled else _IMAGE_TYPE[image.flavour]
+    if "RESAMPLED" in dataset.ImageType:
+        dataset.DerivationDescription = RESAMPLED_BY_SCANNER
+        dataset.DerivationCodeSequence = [_code("113085", "DCM", "Spatial resampling")]
     _patient_and_study(dataset, identity)
     _equipment(dataset, identity)
     _time(dataset, identity.slide.facts.acquired)

@@ -141,6 +141,15 @@ def test_image_types_and_label_flags_tell_what_an_image_is(datasets: list[Datase
         assert one.SpecimenLabelInImage == one.BurnedInAnnotation == shows_label
 
 
+@pytest.mark.req("REQ-WSI-31")
+def test_what_was_sampled_down_says_so(datasets: list[Dataset]) -> None:
+    for one in datasets:
+        derived = one.ImageType[0] == "DERIVED"
+        assert derived is ("DerivationDescription" in one)
+        if derived:
+            assert one.DerivationCodeSequence[0].CodeMeaning == "Spatial resampling"
+
+
 def same(datasets: list[Dataset], value: Callable[[Dataset], object]) -> bool:
     return len({str(value(one)) for one in datasets}) == 1
 

@@ -23,7 +23,7 @@ from gateway.core.instances import (
     Flavour,
     derive_uid,
 )
-from gateway.dicom.geometry import write_matrix, write_origin
+from gateway.dicom.geometry import NOMINAL_THICKNESS_MM, write_matrix, write_origin
 
 RECIPE = "2"
 """Version of everything that decides about a header's bytes; part of Series and SOP UIDs."""
@@ -34,9 +34,6 @@ UNKNOWN = "unknown"
 UNKNOWN_DATE = datetime(1900, 1, 1)
 """Type 1 date and time that the source does not state: plainly no day on which a slide was
 scanned, and the same everywhere (a clock or a file date would not be)."""
-
-NOMINAL_THICKNESS_MM = 0.004
-"""Thickness of a paraffin section as usually cut; no scanner measures it."""
 
 RESAMPLED_BY_SCANNER = "Sampled down from the scan by the scanner's software, not by Slidegate."
 """Derivation of lower levels and thumbnails (PS3.3 C.12.4.1.1). No source image is named: the

@@ -8,6 +8,9 @@ from pydicom.valuerep import format_number_as_ds
 from gateway.core.errors import InvalidGeometry
 from gateway.core.geometry import Orientation, Pair, PixelMatrix
 
+NOMINAL_THICKNESS_MM = 0.004
+"""Thickness of a paraffin section as usually cut; no scanner measures it."""
+
 
 def read_matrix(dataset: Dataset) -> PixelMatrix:
     """Read where the total pixel matrix of a whole slide image lies.

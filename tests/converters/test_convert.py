@@ -15,10 +15,10 @@ from pydicom.encaps import generate_frames
 from wsidicom import WsiDicom
 
 from converters.convert import convert
-from converters.header import NOMINAL_THICKNESS_MM
 from converters.icc import srgb_profile
 from converters.library import ScannerFiles
 from gateway.core.errors import Conflict, SlideUnreadable, SpacingUnknown
+from gateway.dicom.geometry import NOMINAL_THICKNESS_MM
 from gateway.store.files import FileStore
 from tests.conftest import tool
 from tests.factories import SvsTruth, make_svs

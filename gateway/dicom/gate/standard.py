@@ -1,0 +1,215 @@
+"""Tables of the standard: which attributes an object has to have (PS3.3), out of highdicom's data.
+
+highdicom ships the module tables as JSON. They are read as data, without importing highdicom, and
+cut down to the modules that are asked for: a process pays for them once.
+
+The tables know types, not conditions; those are in :mod:`gateway.dicom.gate.conditions`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from gateway.dicom.gate.conditions import Condition, condition_of
+from gateway.dicom.gate.items import Item, tag_of
+
+CODE = frozenset(
+    {
+        "CodeValue",
+        "LongCodeValue",
+        "URNCodeValue",
+        "CodingSchemeDesignator",
+        "CodingSchemeVersion",
+        "CodeMeaning",
+        "MappingResource",
+        "ContextGroupVersion",
+        "ContextGroupLocalVersion",
+        "ContextGroupExtensionCreatorUID",
+    }
+)
+"""Attributes of the Code Sequence Macro (PS3.3 8.8), which has a rule of its own."""
+
+FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+"""The tables demand each macro in both; which is needed where, the rules of the image say."""
+
+_STRICTEST = ("1", "1C", "2", "2C", "3")
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """An attribute that has to be there.
+
+    Parameters
+    ----------
+    type
+        ``1`` or ``2``: with a value, or perhaps without.
+    condition
+        Says of an item whether it is required there; None is always. What it cannot decide
+        (None) is not required.
+    """
+
+    tag: int
+    keyword: str
+    type: str
+    condition: Condition | None
+
+    @property
+    def kind(self) -> str:
+        """The type in full, such as ``1C``."""
+        return self.type + ("C" if self.condition else "")
+
+    @property
+    def rule(self) -> str:
+        """Last part of the rule's identifier, such as ``TYPE1C``."""
+        return f"TYPE{self.kind}"
+
+
+@dataclass(slots=True)
+class Node:
+    """What the standard says of a data set, or of the items of one sequence.
+
+    Parameters
+    ----------
+    requirements
+        Attributes that it has to have.
+    children
+        Keyword of a sequence -> what its items have to have.
+    code
+        Whether it is a code (PS3.3 8.8).
+    """
+
+    requirements: list[Requirement] = field(default_factory=list)
+    children: dict[str, Node] = field(default_factory=dict)
+    code: bool = False
+
+
+@lru_cache(1)
+def _maps() -> tuple[dict[str, str], dict[str, list[dict[str, str]]], str]:
+    folder = files("highdicom").joinpath("_standard")
+    return (
+        json.loads(folder.joinpath("sop_class_iod_map.json").read_text("utf-8")),
+        json.loads(folder.joinpath("iod_module_map.json").read_text("utf-8")),
+        folder.joinpath("module_attribute_map.json").read_text("utf-8"),
+    )
+
+
+def _module(key: str) -> list[dict[str, Any]]:
+    """Return the attributes of one module: 22 MB of JSON are not parsed for a few of them."""
+    text = _maps()[2]
+    start = text.index("[", text.index(f'\n  "{key}": '))
+    attributes: list[dict[str, Any]] = json.JSONDecoder().raw_decode(text, start)[0]
+    return attributes
+
+
+@lru_cache(64)
+def iod_of(sop_class: str) -> Node | None:
+    """Return what the standard says of the objects of a SOP class; None if it is not known."""
+    iods, modules, _ = _maps()
+    if (iod := iods.get(sop_class)) is None:
+        return None
+    return _merged(modules[iod])
+
+
+@lru_cache(1)
+def any_object() -> Node:
+    """Return what every object of the patient's record has to have."""
+    keys = ("patient", "general-study", "sop-common")
+    return _merged([{"key": key, "usage": "M"} for key in keys])
+
+
+Row = tuple[str, Condition | None]
+"""Type of an attribute, and the condition of its module."""
+
+
+def _merged(modules: list[dict[str, str]]) -> Node:
+    """Lay the modules of an IOD over each other; where several name an attribute, the strictest."""
+    tables = {module["key"]: _module(module["key"]) for module in modules}
+    sure = {
+        row["keyword"]
+        for module in modules
+        if module["usage"] == "M"
+        for row in tables[module["key"]]
+        if not row["path"]
+    }
+    rows: dict[tuple[str, ...], list[Row]] = {}
+    for module in modules:
+        table = tables[module["key"]]
+        use = None if module["usage"] == "M" else _module_use(module["key"], table, sure)
+        for row in table:
+            place = (*row["path"], row["keyword"])
+            rows.setdefault(place, []).append((row["type"], None if row["path"] else use))
+    root = Node()
+    for place, found in rows.items():
+        _add(root, place, found)
+    _close(root)
+    return root
+
+
+def _add(root: Node, place: tuple[str, ...], found: list[Row]) -> None:
+    *path, keyword = place
+    if path and path[-1] in FUNCTIONAL_GROUPS:
+        return
+    node = root
+    for step in path:
+        node = node.children.setdefault(step, Node())
+    if keyword in CODE:
+        node.code = node.code or keyword == "CodeMeaning"
+        return
+    kind, use = min(found, key=lambda row: (row[1] is not None, _STRICTEST.index(row[0])))
+    sequence = path[-1] if path else ""
+    conditional = condition_of(sequence, keyword)
+    if kind == "3" or (kind.endswith("C") and conditional is None):
+        return
+    condition = _both(use, conditional)
+    node.requirements.append(Requirement(tag_of(keyword), keyword, kind[0], condition))
+
+
+def _close(root: Node) -> None:
+    """Let content items hold content items (PS3.3 C.17.3.2.4): the tables stop somewhere."""
+    content = root.children.get("ContentSequence")
+    if content is not None:
+        content.children["ContentSequence"] = content
+
+
+def _both(first: Condition | None, second: Condition | None) -> Condition | None:
+    if first is None or second is None:
+        return first or second
+    one, other = first, second
+
+    def both(item: Item) -> bool | None:
+        return one(item) and other(item)
+
+    return both
+
+
+def _module_use(key: str, table: Iterable[dict[str, Any]], sure: set[str]) -> Condition:
+    """Say when a module that need not be there is: if one of its own attributes is."""
+    own = frozenset(
+        tag_of(row["keyword"]) for row in table if not row["path"] and row["keyword"] not in sure
+    )
+
+    def used(item: Item) -> bool:
+        return not own.isdisjoint(item.elements)
+
+    return _MODULES.get(key, used)
+
+
+def _frame_of_reference(item: Item) -> bool:
+    """PS3.3 A.32.8.3 and A.87.3: slides have one; annotations if their coordinates are of it."""
+    return item.text("AnnotationCoordinateType") in ("", "3D")
+
+
+def _slide_label(item: Item) -> bool:
+    """PS3.3 A.32.8.3."""
+    return item.texts("ImageType")[2:3] == ("LABEL",)
+
+
+_MODULES: dict[str, Callable[[Item], bool | None]] = {
+    "frame-of-reference": _frame_of_reference,
+    "slide-label": _slide_label,
+}

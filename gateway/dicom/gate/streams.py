@@ -1,0 +1,52 @@
+"""Part 10 streams as they come: read, summed up and examined, whatever is in them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from gateway.core.errors import GatewayError
+from gateway.dicom.gate.examination import examine
+from gateway.dicom.gate.pixels import Read
+from gateway.dicom.gate.series import Summary, summarise
+from gateway.dicom.gate.verdict import Finding, Verdict
+from gateway.dicom.reader import read_part10
+
+
+def examine_part10(
+    read: Read, size: int, *, moment: datetime | None = None
+) -> tuple[Verdict, Summary | None]:
+    """Examine a stream.
+
+    Parameters
+    ----------
+    read
+        Returns the bytes at ``(offset, length)``.
+    size
+        Bytes of the stream.
+    moment
+        When repairs are made; None is now.
+
+    Returns
+    -------
+    The verdict, and what the rules over several instances need; None if it cannot be read. What
+    cannot be read is held.
+    """
+    try:
+        found = read_part10(read, size)
+    except GatewayError as error:
+        return held("FILE-UNREADABLE", error.detail), None
+    verdict = examine(
+        found.dataset,
+        found.transfer_syntax,
+        found.frames,
+        read,
+        wrong_offsets=found.wrong_offsets,
+        moment=moment,
+    )
+    return verdict, summarise(found.dataset)
+
+
+def held(rule: str, message: str) -> Verdict:
+    """Return the verdict of what cannot be read."""
+    action = "Have the sender send it again, or find out what it is."
+    return Verdict((Finding(rule, message, action),))

@@ -13,7 +13,6 @@
         FrameNotFound               404
       NotAcceptable                 406
       Conflict                      409
-        Unmatched                   409
       InvalidDataset                409
       UnsupportedSopClass           409
       UnsupportedTransferSyntax     415
@@ -152,13 +151,6 @@ class UnsupportedTransferSyntax(GatewayError):
     code = "unsupported-transfer-syntax"
     title = "Transfer syntax not taken"
     http_status = 415
-
-
-class Unmatched(Conflict):
-    """The worklist does not say whose slide it is; it waits in quarantine, behind no door."""
-
-    code = "unmatched"
-    title = "Slide without a match"
 
 
 class SlideUnreadable(GatewayError):

@@ -65,7 +65,7 @@ def open_services(settings: Settings) -> Services:
     make_data_folder(settings.data)
     index = open_index(settings.index)
     store = FileStore(settings.data / "blobs")
-    library = ScannerFiles()
+    library = ScannerFiles(settings.metadata)
     links = Links(index, store, library)
     ingest = Ingest(index, store, library, links, time.time, settings.materialise_after_s or 0)
     retrieve = Retrieve(index, store, links, library.cut)
@@ -151,7 +151,10 @@ def _companions(settings: Settings) -> list[Companion]:
     from gateway.jobs.local import Companion
 
     # The URL may hold a password, and everyone may read command lines.
-    environment = os.environ | {"SLIDEGATE_DATABASE": settings.database}
+    environment = os.environ | {
+        "SLIDEGATE_DATABASE": settings.database,
+        "SLIDEGATE_METADATA": str(settings.metadata or ""),
+    }
     given = ["--end-with", str(os.getpid()), "--data", str(settings.data)]
     commands: list[list[str]] = []
     if settings.materialise_after_s is not None:

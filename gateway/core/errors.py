@@ -13,6 +13,7 @@
         FrameNotFound               404
       NotAcceptable                 406
       Conflict                      409
+        Unmatched                   409
       InvalidDataset                409
       UnsupportedSopClass           409
       UnsupportedTransferSyntax     415
@@ -151,6 +152,13 @@ class UnsupportedTransferSyntax(GatewayError):
     code = "unsupported-transfer-syntax"
     title = "Transfer syntax not taken"
     http_status = 415
+
+
+class Unmatched(Conflict):
+    """The worklist does not say whose slide it is; it waits in quarantine, behind no door."""
+
+    code = "unmatched"
+    title = "Slide without a match"
 
 
 class SlideUnreadable(GatewayError):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from gateway.core.frames import Crop, CropTable, FrameTable
+from gateway.core.identity import FileFacts, Identified
 from gateway.core.instances import (
     Instance,
     InstanceKey,
@@ -151,20 +152,62 @@ class PlannedInstance:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SlidePlan:
-    """A scanner file as instances: what adding it will commit."""
+    """A scanner file as instances: what adding it will commit.
+
+    Parameters
+    ----------
+    file
+        The scanner's file.
+    identity
+        Digest of the fingerprint and of what the operator stated.
+    study, series
+        UIDs.
+    instances
+        The base level first.
+    facts
+        What the file says that a worklist may complete.
+    identified
+        What the Study Instance UID derives from.
+    """
 
     file: LinkedFile
     identity: str
     study: str
     series: str
     instances: tuple[PlannedInstance, ...]
+    facts: FileFacts
+    identified: Identified
+
+
+@dataclass(frozen=True, slots=True)
+class UnmatchedSlide:
+    """A scanner file of which the worklist does not say whose it is.
+
+    Parameters
+    ----------
+    file
+        The scanner's file.
+    barcode
+        What the scanner read from the label.
+    reason
+        Why no row matches, for people.
+    """
+
+    file: LinkedFile
+    barcode: str | None
+    reason: str
 
 
 class SlideLibrary(Protocol):
     """What the use cases need to know of scanner files."""
 
-    def plan(self, path: str, stated_spacing_um: float | None) -> SlidePlan:
+    def plan(
+        self, path: str, stated_spacing_um: float | None, row: str | None = None
+    ) -> SlidePlan | UnmatchedSlide:
         """Read the headers of a scanner file and say what instances it becomes.
+
+        Where a worklist is configured it says whose slide it is; where it does not, the slide is
+        unmatched. Where none is configured, nobody says it.
 
         Parameters
         ----------
@@ -172,6 +215,8 @@ class SlideLibrary(Protocol):
             Absolute path.
         stated_spacing_um
             Pixel spacing of the base level in micrometres as the operator states it, or None.
+        row
+            Row of the worklist that the operator says is this slide's; None looks for it.
 
         Raises
         ------
@@ -179,6 +224,10 @@ class SlideLibrary(Protocol):
             If the file is damaged or of an unknown kind; the message says what to do.
         SpacingUnknown
             If neither file nor operator states the pixel spacing.
+        Conflict
+            If the worklist contradicts the file.
+        InvalidInput
+            If the worklist is malformed; the message names row and field.
         """
         ...
 

@@ -18,6 +18,7 @@ from converters.convert import convert
 from converters.icc import srgb_profile
 from converters.library import ScannerFiles
 from gateway.core.errors import Conflict, SlideUnreadable, SpacingUnknown
+from gateway.core.ports import SlidePlan
 from gateway.dicom.geometry import NOMINAL_THICKNESS_MM
 from gateway.store.files import FileStore
 from tests.conftest import tool
@@ -280,6 +281,8 @@ def test_spacing_is_stated_by_the_file_or_the_operator_and_never_guessed(tmp_pat
     with pytest.raises(Conflict, match=r"0\.25"):
         library.plan(str(telling), 0.5)
     one, other = library.plan(str(silent), 0.5), library.plan(str(silent), 0.25)
+    assert isinstance(one, SlidePlan)
+    assert isinstance(other, SlidePlan)
     assert one.study != other.study
     assert b"0.5 um was stated by the operator" in one.instances[0].header
     (base, *_) = converted(silent, tmp_path / "out", stated_spacing_um=0.5)

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from converters.library import ScannerFiles
+from gateway.core.errors import Unmatched
 from gateway.core.frames import CropTable
-from gateway.core.ports import BlobStore, Buffer
+from gateway.core.ports import BlobStore, Buffer, UnmatchedSlide
+from gateway.dicom.attributes import empty_keywords
 from gateway.dicom.crops import cut_all
-from gateway.dicom.part10 import Part10
+from gateway.dicom.part10 import Part10, decode_header
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +30,15 @@ class Converted:
         Values joined by backslashes.
     frames
         Number of frames.
+    empty
+        Keywords of the attributes that nobody stated.
     """
 
     name: str
     sop_instance: str
     image_type: str
     frames: int
+    empty: tuple[str, ...]
 
 
 Progress = Callable[[int, int], None]
@@ -45,6 +50,7 @@ def convert(
     store: BlobStore,
     *,
     stated_spacing_um: float | None = None,
+    worklist: Path | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Converted]:
     """Write a slide as Part 10 instances, one blob each.
@@ -61,16 +67,22 @@ def convert(
         another.
     stated_spacing_um
         Pixel spacing of the base level in micrometres, if the file does not state it.
+    worklist
+        File that says whose slides they are.
 
     Raises
     ------
     SlideUnreadable
         If the file is damaged or of an unknown kind.
+    Unmatched
+        If the worklist does not say whose slide it is.
     OutOfResources
         If the disk is full.
     """
-    library = ScannerFiles()
+    library = ScannerFiles(worklist)
     plan = library.plan(os.path.abspath(path), stated_spacing_um)
+    if isinstance(plan, UnmatchedSlide):
+        raise Unmatched(f"{path}: {plan.reason}.", fingerprint=plan.file.fingerprint)
     report = _Report(progress, sum(one.frames.stored_bytes for one in plan.instances))
     with store.open(plan.file) as file:
         for instance in plan.instances:
@@ -87,6 +99,7 @@ def convert(
                 instance.key.instance,
                 instance.attributes["ImageType"],
                 len(instance.frames),
+                tuple(empty_keywords(decode_header(instance.header))),
             )
 
 

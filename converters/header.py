@@ -14,8 +14,10 @@ from pydicom.dataset import Dataset
 from pydicom.valuerep import format_number_as_ds
 
 from converters.icc import srgb_profile
+from converters.metadata import Description, describe_slide, describe_study
 from converters.sources import LossyStep, ScannedSlide, SlideImage
 from gateway.core.geometry import PixelMatrix, View
+from gateway.core.identity import FileFacts
 from gateway.core.instances import (
     JPEG_2000,
     JPEG_BASELINE,
@@ -23,17 +25,11 @@ from gateway.core.instances import (
     Flavour,
     derive_uid,
 )
+from gateway.dicom.attributes import UNKNOWN_DATE
 from gateway.dicom.geometry import NOMINAL_THICKNESS_MM, write_matrix, write_origin
 
 RECIPE = "2"
 """Version of everything that decides about a header's bytes; part of Series and SOP UIDs."""
-
-UNKNOWN = "unknown"
-"""Type 1 text that the source does not state."""
-
-UNKNOWN_DATE = datetime(1900, 1, 1)
-"""Type 1 date and time that the source does not state: plainly no day on which a slide was
-scanned, and the same everywhere (a clock or a file date would not be)."""
 
 RESAMPLED_BY_SCANNER = "Sampled down from the scan by the scanner's software, not by Slidegate."
 """Derivation of lower levels and thumbnails (PS3.3 C.12.4.1.1). No source image is named: the
@@ -65,6 +61,10 @@ class Identity:
         Where the base level lies on the slide; the others of its pyramid show the same area.
     remarks
         Sentences for the provenance: what the operator stated, and what was assumed.
+    facts
+        What the file says that a worklist may complete.
+    description
+        What a worklist says of the slide, or None.
     """
 
     slide: ScannedSlide
@@ -72,7 +72,9 @@ class Identity:
     study: str
     series: str
     base: PixelMatrix
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[str, ...]
+    facts: FileFacts
+    description: Description | None
 
 
 def header(identity: Identity, image: SlideImage, sop_instance: str, number: int) -> Dataset:
@@ -95,46 +97,34 @@ def header(identity: Identity, image: SlideImage, sop_instance: str, number: int
     if "RESAMPLED" in dataset.ImageType:
         dataset.DerivationDescription = RESAMPLED_BY_SCANNER
         dataset.DerivationCodeSequence = [_code("113085", "DCM", "Spatial resampling")]
-    _patient_and_study(dataset, identity)
-    _equipment(dataset, identity)
+    _identify(dataset, identity)
+    _provenance(dataset, identity)
     _time(dataset, identity.slide.facts.acquired)
     _pixels(dataset, image)
     _matrix(dataset, identity, image)
     _optical_path(dataset, identity)
-    _specimen(dataset, identity)
-    if image.flavour is Flavour.LABEL:
-        dataset.BarcodeValue = _long_string(identity.slide.facts.barcode)
-        dataset.LabelText = ""
     return dataset
 
 
-def _patient_and_study(dataset: Dataset, identity: Identity) -> None:
-    """Leave who and what order empty: a scanner's file is no source for them."""
+def _identify(dataset: Dataset, identity: Identity) -> None:
+    """Say whose slide it is as far as a worklist does: a scanner's file is no source for it."""
     dataset.StudyInstanceUID = identity.study
     dataset.SeriesInstanceUID = identity.series
     dataset.AcquisitionUID = derive_uid("acquisition", identity.digest)
-    for keyword in (
-        "PatientName",
-        "PatientID",
-        "PatientBirthDate",
-        "PatientSex",
-        "StudyDate",
-        "StudyTime",
-        "StudyID",
-        "AccessionNumber",
-        "ReferringPhysicianName",
-    ):
-        setattr(dataset, keyword, None)
     dataset.Modality = "SM"
     dataset.SeriesNumber = 1
+    dataset.AcquisitionContextSequence = []
+    describe_study(dataset, identity.description)
+    describe_slide(dataset, identity.description, identity.facts, identity.digest)
 
 
-def _equipment(dataset: Dataset, identity: Identity) -> None:
+def _provenance(dataset: Dataset, identity: Identity) -> None:
+    """Contributing Equipment: us, by the recipe that decides about every byte.
+
+    A release that writes the same bytes writes the same header; where bytes change, the recipe
+    does, and UIDs with it.
+    """
     facts = identity.slide.facts
-    dataset.Manufacturer = facts.manufacturer
-    dataset.ManufacturerModelName = _long_string(facts.model) or UNKNOWN
-    dataset.DeviceSerialNumber = _long_string(facts.serial_number) or UNKNOWN
-    dataset.SoftwareVersions = _long_string(facts.software) or UNKNOWN
     gateway = Dataset()
     gateway.PurposeOfReferenceCodeSequence = [_code("109103", "DCM", "Modifying Equipment")]
     gateway.Manufacturer = "Slidegate"
@@ -243,31 +233,9 @@ def _optical_path(dataset: Dataset, identity: Identity) -> None:
     dataset.OpticalPathSequence = [path]
 
 
-def _specimen(dataset: Dataset, identity: Identity) -> None:
-    """Specimen (PS3.3 C.7.6.22): the slide by its barcode, else by what the fingerprint gives."""
-    identifier = _long_string(identity.slide.facts.barcode) or f"SG-{identity.digest[:16].upper()}"
-    dataset.ContainerIdentifier = identifier
-    dataset.IssuerOfTheContainerIdentifierSequence = []
-    dataset.ContainerTypeCodeSequence = [_code("433466003", "SCT", "Microscope slide")]
-    dataset.AcquisitionContextSequence = []
-    specimen = Dataset()
-    specimen.SpecimenIdentifier = identifier
-    specimen.IssuerOfTheSpecimenIdentifierSequence = []
-    specimen.SpecimenUID = derive_uid("specimen", identity.digest)
-    specimen.SpecimenTypeCodeSequence = [_code("1179252003", "SCT", "Slide")]
-    specimen.SpecimenPreparationSequence = []
-    dataset.SpecimenDescriptionSequence = [specimen]
-
-
 def _code(value: str, scheme: str, meaning: str) -> Dataset:
     code = Dataset()
     code.CodeValue = value
     code.CodingSchemeDesignator = scheme
     code.CodeMeaning = meaning
     return code
-
-
-def _long_string(text: str | None) -> str:
-    """Return text that fits VR LO: no backslash, no control characters, 64 characters."""
-    kept = "".join(char for char in text or "" if char.isprintable() and char != "\\")
-    return kept.strip()[:64]

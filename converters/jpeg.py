@@ -20,7 +20,7 @@ ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 """APP14 with transform 0: the components are R, G and B, not Y, Cb and Cr."""
 
 
-def frame_prefix(tables: bytes, *, rgb: bool, tile: bytes) -> bytes:
+def frame_prefix(tables: bytes, *, rgb: bool, tiles: Sequence[bytes]) -> bytes:
     """Return what every tile of a level needs before its own segments to stand alone.
 
     Parameters
@@ -29,14 +29,14 @@ def frame_prefix(tables: bytes, *, rgb: bool, tile: bytes) -> bytes:
         TIFF tag JPEGTables (``SOI tables EOI``), or empty.
     rgb
         Whether the components are R, G, B: decoders must be told so.
-    tile
-        A tile of the level, ``SOI ... EOI``; if it or the tables say what the components are,
-        nothing needs to be added.
+    tiles
+        Tiles of the level, their headers at least; if they or the tables say what the components
+        are, nothing needs to be added.
 
     Raises
     ------
     InvalidInput
-        If tile or tables are damaged, or say that the components are others than ``rgb`` does.
+        If tiles or tables are damaged, or say that the components are others than ``rgb`` does.
 
     Returns
     -------
@@ -45,12 +45,12 @@ def frame_prefix(tables: bytes, *, rgb: bool, tile: bytes) -> bytes:
     shared = b""
     if tables:
         shared = b"".join(tables[part.start : part.stop] for part in jpeg_segments(tables))
-    stated = states_rgb(tile)
-    if stated is None and tables:
-        stated = states_rgb(tables)
-    if stated is not None and stated is not rgb:
+    stated = {states_rgb(tile) for tile in tiles}
+    if None in stated and tables:
+        stated = (stated - {None}) | {states_rgb(tables)}
+    if (not rgb) in stated:
         raise InvalidInput("The TIFF and its JPEG tiles disagree about what the components are.")
-    return SOI_MARKER + shared + (ADOBE_RGB if rgb and stated is None else b"")
+    return SOI_MARKER + shared + (ADOBE_RGB if rgb and None in stated else b"")
 
 
 def join_strips(strips: Sequence[bytes], tables: bytes, *, rgb: bool) -> bytes:
@@ -75,7 +75,7 @@ def join_strips(strips: Sequence[bytes], tables: bytes, *, rgb: bool) -> bytes:
     """
     heads = [jpeg_frame(strip) for strip in strips]
     if len(strips) == 1:
-        return frame_prefix(tables, rgb=rgb, tile=strips[0]) + strips[0][2:]
+        return frame_prefix(tables, rgb=rgb, tiles=strips) + strips[0][2:]
     if len({_headers_of(strip, rows=0, restart=b"") for strip in strips}) != 1:
         raise InvalidInput("The strips differ in their tables or components.")
     interval = _strip_interval(heads)
@@ -94,7 +94,7 @@ def join_strips(strips: Sequence[bytes], tables: bytes, *, rgb: bool) -> bytes:
     first = strips[0]
     rows = sum(head.rows for head in heads)
     restart = bytes((0xFF, DRI, 0, 4)) + interval.to_bytes(2)
-    prefix = frame_prefix(tables, rgb=rgb, tile=first)
+    prefix = frame_prefix(tables, rgb=rgb, tiles=strips)
     return prefix + _headers_of(first, rows, restart) + scan + EOI_MARKER
 
 

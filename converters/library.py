@@ -5,18 +5,32 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from converters.metadata import Description
 from converters.plan import plan_slide
-from converters.sources import format_of
-from gateway.core.errors import SlideUnreadable, Unavailable
+from converters.sources import SlideFacts, format_of
+from converters.worklist import Row, Sighting, Worklist
+from gateway.core.errors import InvalidInput, SlideUnreadable, Unavailable
 from gateway.core.frames import Crop
-from gateway.core.instances import Signature
-from gateway.core.ports import SlidePlan
+from gateway.core.instances import LinkedFile, Signature
+from gateway.core.ports import SlidePlan, UnmatchedSlide
 
 
 class ScannerFiles:
-    """Scanner files on disk, of all formats that the converters know."""
+    """Scanner files on disk, of all formats that the converters know.
 
-    def plan(self, path: str, stated_spacing_um: float | None = None) -> SlidePlan:
+    Parameters
+    ----------
+    worklist
+        File that says whose slides they are; None if nobody does.
+    """
+
+    def __init__(self, worklist: Path | None = None) -> None:
+        self._worklist = worklist
+        self._read: tuple[Signature, Worklist] | None = None
+
+    def plan(
+        self, path: str, stated_spacing_um: float | None = None, row: str | None = None
+    ) -> SlidePlan | UnmatchedSlide:
         """Say what instances a file becomes; see :meth:`gateway.core.ports.SlideLibrary.plan`."""
         file = Path(path)
         slide_format = format_of(file)
@@ -24,7 +38,38 @@ class ScannerFiles:
         slide = slide_format.read(file)
         if Signature.of(os.stat(file)) != before:
             raise SlideUnreadable(f"{path} is being written; add it when it is complete.")
-        return plan_slide(slide, path, before, stated_spacing_um)
+        described = self._described(file.name, slide.facts, row)
+        if isinstance(described, str):
+            linked = LinkedFile(path, slide.fingerprint, before)
+            return UnmatchedSlide(linked, slide.facts.barcode, described)
+        return plan_slide(
+            slide, path, before, stated_spacing_um=stated_spacing_um, description=described
+        )
+
+    def _described(
+        self, name: str, facts: SlideFacts, identifier: str | None
+    ) -> Description | str | None:
+        """Return what the worklist says of a slide, or why it says nothing."""
+        if self._worklist is None:
+            return None
+        rows = self._rows(self._worklist)
+        if identifier is not None:
+            found: Row | str = rows.row(identifier)
+        else:
+            found = rows.find(Sighting(name, facts.barcode, facts.acquired, facts.serial_number))
+        if isinstance(found, str):
+            return found
+        return Description(found)
+
+    def _rows(self, path: Path) -> Worklist:
+        """Return the worklist as it is now; it is read again when the file has changed."""
+        try:
+            signature = Signature.of(path.stat())
+        except OSError as error:
+            raise InvalidInput(f"The worklist {path} cannot be read: {error.strerror}.") from error
+        if self._read is None or self._read[0] != signature:
+            self._read = signature, Worklist.read(path)
+        return self._read[1]
 
     def cut(self, block: bytes, crop: Crop) -> list[bytes]:
         """Cut a block into tiles; see :meth:`gateway.core.ports.SlideLibrary.cut`."""

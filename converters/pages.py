@@ -7,6 +7,7 @@ strips are joined, strips without loss are stored native.
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from math import prod
 
@@ -15,16 +16,24 @@ from tifffile import TiffFile, TiffPage
 
 from converters.fingerprint import tiff_fingerprint
 from converters.jpeg import frame_prefix, join_strips
+from converters.jpeg_2000 import common_frame, holds_ycbcr, photometric_of
 from converters.sources import SlideImage
 from converters.tiff import read_range
 from gateway.core.bitstreams import jpeg_frame
 from gateway.core.blobs import InMemory
 from gateway.core.errors import SlideUnreadable
 from gateway.core.frames import FrameTable, TileGrid
-from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE, Flavour
+from gateway.core.instances import (
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    JPEG_2000,
+    JPEG_2000_LOSSLESS,
+    JPEG_BASELINE,
+    Flavour,
+)
 
 JPEG_CODEC = 7
 JPEG_2000_CODECS = {33003, 33005}
+_UNTRANSFORMED = 33003
 LOSSLESS_CODECS = {1, 5, 8, 32773, 32946}
 """None, LZW, Deflate, PackBits, Deflate by its old number."""
 
@@ -37,6 +46,7 @@ _SHORTEST = 4  # bytes: SOI and EOI; no strip without loss is shorter either
 _MOST_PIXELS = 1 << 26  # of a label, an overview or a thumbnail: they are held in memory
 _LOOKED_INTO = 32  # tiles of a level, of its last row and of its last column
 _HEAD = 4096  # bytes of a tile that hold its headers
+_QUALITY = re.compile(r"Q=(?!100\b)\d")  # in a description: a setting below that without loss
 
 
 def fingerprint_of(tiff: TiffFile, pages: list[TiffPage]) -> str:
@@ -81,24 +91,45 @@ def tiled_level(tiff: TiffFile, page: TiffPage) -> SlideImage:
         If it is damaged, or its pixels are of a kind that is not supported.
     """
     check_pixels(page)
-    if page.compression in JPEG_2000_CODECS:
-        raise SlideUnreadable(f"Page {page.index} is JPEG 2000, which is not supported yet.")
-    if page.compression != JPEG_CODEC:
-        raise SlideUnreadable(
-            f"Page {page.index} has TIFF compression {int(page.compression)}; JPEG is supported."
-        )
     grid = TileGrid(page.imagewidth, page.imagelength, page.tilewidth, page.tilelength)
     parts = parts_of(tiff, page, grid.count)
+    heads = [
+        read_range(tiff, int(parts.offsets[index]), min(_HEAD, int(parts.lengths[index])))
+        for index in _suspects(grid)
+    ]
+    if page.compression in JPEG_2000_CODECS:
+        return _code_streams(page, grid, parts, heads)
+    if page.compression != JPEG_CODEC:
+        raise SlideUnreadable(
+            f"Page {page.index} has TIFF compression {int(page.compression)}; JPEG and JPEG 2000 "
+            "are supported."
+        )
     rgb = _is_rgb(page)
-    tables = page.tags.valueof(_TABLES) or b""
-    tile = read_range(tiff, int(parts.offsets[0]), int(parts.lengths[0]))
-    prefix = frame_prefix(tables, rgb=rgb, tile=tile)
-    for index in _suspects(grid):
-        head = read_range(tiff, int(parts.offsets[index]), min(_HEAD, int(parts.lengths[index])))
+    prefix = frame_prefix(page.tags.valueof(_TABLES) or b"", rgb=rgb, tiles=heads)
+    for head in heads:
         _check_tile(head, grid, page.index)
     frames = FrameTable(prefix, parts.offsets + 2, parts.lengths - 2)  # without the tile's SOI
     photometric = "RGB" if rgb else "YBR_FULL_422"
     return SlideImage(Flavour.VOLUME, grid, frames, None, photometric, JPEG_BASELINE, True)
+
+
+def _code_streams(
+    page: TiffPage, grid: TileGrid, parts: FrameTable, heads: list[bytes]
+) -> SlideImage:
+    """Return a page with JPEG 2000 tiles as a level."""
+    frame = common_frame(heads, grid)
+    untransformed = page.compression == _UNTRANSFORMED
+    if holds_ycbcr(frame, tiff_ycbcr=not _is_rgb(page), untransformed=untransformed):
+        raise SlideUnreadable(
+            f"Page {page.index} is JPEG 2000 with components Y, Cb and Cr (TIFF compression "
+            "33003), which no viewer of DICOM would show in the right colours. Export the slide "
+            "as JPEG from the scanner's software."
+        )
+    # Layers that were cut off make a loss of which the code stream says nothing.
+    lossy = not frame.reversible or bool(_QUALITY.search(page.description))
+    syntax = JPEG_2000 if lossy else JPEG_2000_LOSSLESS
+    photometric = photometric_of(frame)
+    return SlideImage(Flavour.VOLUME, grid, parts, None, photometric, syntax, lossy)
 
 
 def _suspects(grid: TileGrid) -> list[int]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from math import inf
+from math import inf, isclose
 
 from converters.header import RECIPE, Identity, header
+from converters.metadata import Description
 from converters.sources import ScannedSlide, SlideImage
 from gateway.core.errors import Conflict, InvalidInput, SpacingUnknown
 from gateway.core.geometry import Placement
+from gateway.core.identity import FileFacts, Identified
 from gateway.core.instances import Flavour, InstanceKey, LinkedFile, Signature, derive_uid
 from gateway.core.ports import PlannedInstance, SlidePlan
 from gateway.dicom.attributes import indexed_attributes
@@ -27,6 +29,7 @@ def plan_slide(
     signature: Signature,
     stated_spacing_um: float | None = None,
     stated_placement: Placement | None = None,
+    description: Description | None = None,
 ) -> SlidePlan:
     """Say what instances a slide becomes.
 
@@ -41,21 +44,23 @@ def plan_slide(
         of the identity: other spacing, other UIDs.
     stated_placement
         Where the base level lies on the slide as the operator states it; likewise.
+    description
+        What a worklist says of the slide; None if nobody said whose it is.
 
     Raises
     ------
     SpacingUnknown
         If neither the file nor the operator states the spacing.
     Conflict
-        If they state different ones.
+        If they state different ones, or the worklist contradicts the file.
     InvalidInput
         If the stated spacing is no positive number.
     """
-    row_um, column_um = _spacing_um(slide, path, stated_spacing_um)
+    row_um, column_um = _spacing_um(slide, path, stated_spacing_um, description)
     digest, remarks = slide.fingerprint, []
     if not slide.facts.spacing_um:
-        digest = _stated(digest, f"spacing {stated_spacing_um!r}")
-        remarks.append(f"Pixel spacing of {stated_spacing_um} um was stated by the operator.")
+        digest = _stated(digest, f"spacing {row_um!r}")
+        remarks.append(f"Pixel spacing of {row_um} um was stated by the operator.")
     if stated_placement:
         digest = _stated(digest, f"placement {stated_placement.numbers!r}")
         remarks.append("Where the image lies on the slide was stated by the operator.")
@@ -65,19 +70,51 @@ def plan_slide(
     size = (grid.matrix_columns, grid.matrix_rows)
     placement = stated_placement or slide.facts.placement or Placement.nominal(*size)
     base = placement.matrix(*size, (row_um / 1000, column_um / 1000))
-    study = derive_uid("study", digest)
+    facts = _facts(slide)
+    study, identified = derive_uid("study", digest), Identified.NONE
+    if description:
+        description.refuse_contradiction(facts)
+        study, identified = description.identity(digest)
     series = derive_uid("series", study, digest, RECIPE)
-    identity = Identity(slide, digest, study, series, base, tuple(remarks))
+    identity = Identity(slide, digest, study, series, base, tuple(remarks), facts, description)
     instances = tuple(
         _instance(identity, image, role, number)
         for number, (role, image) in enumerate(_roles(slide.images), 1)
     )
     file = LinkedFile(path, slide.fingerprint, signature)
-    return SlidePlan(file, digest, study, series, instances)
+    return SlidePlan(file, digest, study, series, instances, facts, identified)
 
 
-def _spacing_um(slide: ScannedSlide, path: str, stated_um: float | None) -> tuple[float, float]:
-    """Return row and column spacing of the base level, as the file or the operator states them."""
+def _facts(slide: ScannedSlide) -> FileFacts:
+    facts = slide.facts
+    return FileFacts(
+        barcode=_long_string(facts.barcode),
+        manufacturer=_long_string(facts.manufacturer),
+        model=_long_string(facts.model),
+        serial_number=_long_string(facts.serial_number),
+        software=_long_string(facts.software),
+    )
+
+
+def _long_string(text: str | None) -> str | None:
+    """Return text that fits VR LO: no backslash, no control characters, 64 characters."""
+    kept = "".join(char for char in text or "" if char.isprintable() and char != "\\")
+    return kept.strip()[:64] or None
+
+
+def _spacing_um(
+    slide: ScannedSlide, path: str, stated_um: float | None, description: Description | None
+) -> tuple[float, float]:
+    """Return row and column spacing of the base level, if all who state them agree."""
+    if description and (listed_um := description.spacing_um):
+        for known_um in slide.facts.spacing_um or (stated_um or listed_um,):
+            if not isclose(known_um, listed_um, rel_tol=1e-6):
+                raise Conflict(
+                    f"{description.row.place}, pixel_spacing (spacing_um): {path} has a pixel "
+                    f"spacing of {known_um} micrometres. Is the row of this slide?"
+                )
+        if not slide.facts.spacing_um:
+            stated_um = stated_um or listed_um
     if stated_um is not None and not 0 < stated_um < inf:
         raise InvalidInput(f"A pixel spacing of {stated_um} micrometres cannot be.")
     own = slide.facts.spacing_um

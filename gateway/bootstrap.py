@@ -17,7 +17,6 @@ from gateway.index.work import open_index
 from gateway.services.ingest import Ingest
 from gateway.services.links import Links
 from gateway.services.query import Search
-from gateway.services.receive import Receive
 from gateway.services.retrieve import Retrieve
 from gateway.settings import Address, Settings
 from gateway.store.files import FileStore
@@ -59,7 +58,6 @@ class Services:
     ingest: Ingest
     retrieve: Retrieve
     search: Search
-    receive: Receive
 
 
 def open_services(settings: Settings) -> Services:
@@ -67,12 +65,11 @@ def open_services(settings: Settings) -> Services:
     make_data_folder(settings.data)
     index = open_index(settings.index)
     store = FileStore(settings.data / "blobs")
-    library = ScannerFiles()
+    library = ScannerFiles(settings.metadata)
     links = Links(index, store, library)
     ingest = Ingest(index, store, library, links, time.time, settings.materialise_after_s or 0)
     retrieve = Retrieve(index, store, links, library.cut)
-    receive = Receive(index, store, retrieve)
-    return Services(index, store, links, ingest, retrieve, Search(index, retrieve), receive)
+    return Services(index, store, links, ingest, retrieve, Search(index, retrieve))
 
 
 def open_watch(settings: Settings) -> Watch:
@@ -154,7 +151,10 @@ def _companions(settings: Settings) -> list[Companion]:
     from gateway.jobs.local import Companion
 
     # The URL may hold a password, and everyone may read command lines.
-    environment = os.environ | {"SLIDEGATE_DATABASE": settings.database}
+    environment = os.environ | {
+        "SLIDEGATE_DATABASE": settings.database,
+        "SLIDEGATE_METADATA": str(settings.metadata or ""),
+    }
     given = ["--end-with", str(os.getpid()), "--data", str(settings.data)]
     commands: list[list[str]] = []
     if settings.materialise_after_s is not None:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,6 +36,7 @@ def run(
     *,
     check: bool,
     stated_spacing_um: float | None = None,
+    metadata: Path | None = None,
 ) -> int:
     """Add a slide, serve it, and say where to look.
 
@@ -50,6 +52,8 @@ def run(
         Fetch metadata and frames over HTTP and end, instead of serving until stopped.
     stated_spacing_um
         Pixel spacing of the slide in micrometres, if it does not state it.
+    metadata
+        Worklist that says whose slide it is.
 
     Returns
     -------
@@ -58,10 +62,10 @@ def run(
     """
     if data is None:
         with TemporaryDirectory(prefix="slidegate-demo-") as folder:
-            spacing = stated_spacing_um
-            return run(port, slide, Path(folder), check=check, stated_spacing_um=spacing)
+            again = partial(run, port, slide, Path(folder), check=check, metadata=metadata)
+            return again(stated_spacing_um=stated_spacing_um)
     address = loopback_address("127.0.0.1", port)
-    settings = Settings(data)
+    settings = Settings(data, metadata=metadata)
     bootstrap.make_data_folder(data)
     path = os.path.abspath(slide or _drawn(data))  # links stay as given
     added = bootstrap.open_services(settings).ingest.add(path, stated_spacing_um)

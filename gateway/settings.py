@@ -28,6 +28,8 @@ class Settings:
         Absolute paths of folders whose slides are added by themselves.
     settle_s
         Seconds for which a file in such a folder must not change before it is added.
+    metadata
+        Worklist that says whose slides they are; None serves them without patients.
     """
 
     data: Path
@@ -35,6 +37,7 @@ class Settings:
     materialise_after_s: float | None = 60.0
     watched: tuple[str, ...] = ()
     settle_s: float = 10.0
+    metadata: Path | None = None
 
     @property
     def index(self) -> str | Path:

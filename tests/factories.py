@@ -4,9 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
@@ -14,17 +12,14 @@ from PIL import Image
 
 from conformance.bench.slides import draw_scene, make_large_svs
 from conformance.bench.tiff import (
-    RGB,
-    YCBCR,
     Page,
     PageFile,
     append_label,
     append_macro,
     append_thumbnail,
     describe,
-    encode_rgb,
 )
-from converters.synthetic import abbreviate
+from tests.codings import CODINGS, Coding, Components
 
 __all__ = [
     "LevelTruth",
@@ -38,7 +33,6 @@ __all__ = [
 ]
 
 Pixels = NDArray[np.uint8]
-Components = Literal["rgb", "ycbcr"]
 
 
 @dataclass(frozen=True)
@@ -113,19 +107,20 @@ def make_svs(
     """Write a small Aperio SVS and tell what is in it.
 
     "rgb" is the classic file: components R, G, B without a marker that says so, and a subsampling
-    tag that is wrong. "ycbcr" is Y'CbCr 4:2:2. `extra_description` is appended as it is.
+    tag that is wrong. "ycbcr" is Y'CbCr 4:2:2; the others are in tests.codings.
+    `extra_description` is appended as it is.
     `picture` is what the base level shows, (rows, columns, 3), and decides about the size; the
     thumbnail then is its seventh. `history` stands before the coding in the base description.
     """
     if picture is not None:
         rows, columns = picture.shape[:2]
+    coded = CODINGS[components]
     sizes = [(columns // factor, rows // factor) for factor in (1, *downsamples)]
     scene = Image.fromarray(draw_scene(columns, rows, seed=seed) if picture is None else picture)
     levels = tuple(
-        _encode_level(np.asarray(scene.resize(size, Image.Resampling.BOX)), tile, components)
+        _encode_level(np.asarray(scene.resize(size, Image.Resampling.BOX)), tile, coded)
         for size in sizes
     )
-    coding = "JPEG/RGB Q=80" if components == "rgb" else "JPEG/YCC Q=80"
     history = history or f"{columns}x{rows} [0,100 {columns}x{rows}] ({tile}x{tile})"
     properties = {
         "AppMag": app_mag,
@@ -140,7 +135,7 @@ def make_svs(
         "OriginalWidth": str(columns),
         "OriginalHeight": str(rows),
     }
-    base_text = describe(f"{history} {coding}", **properties) + extra_description
+    base_text = describe(f"{history} {coded.text}", **properties) + extra_description
     small = draw_scene(300, 210, seed=seed + 1) if thumbnail else None
     if thumbnail and picture is not None:
         small = np.asarray(scene.resize((columns // 7, rows // 7), Image.Resampling.BOX))
@@ -148,15 +143,18 @@ def make_svs(
     glass = draw_scene(320, 107, seed=seed + 3) if macro else None
     with PageFile(path, bigtiff=bigtiff) as file:
         for number, level in enumerate(levels):
-            lower = describe(f"{history} -> {level.columns}x{level.rows} {coding}", **properties)
+            lower = describe(
+                f"{history} -> {level.columns}x{level.rows} {coded.text}", **properties
+            )
             page = Page(
                 level.columns,
                 level.rows,
                 lower if number else base_text,
                 level.tables,
                 tile=tile,
-                photometric=RGB if components == "rgb" else YCBCR,
-                subsampling=(2, 2) if components == "rgb" else (2, 1),
+                compression=coded.compression,
+                photometric=coded.photometric,
+                subsampling=coded.subsampling,
                 icc=None if number else icc,
             )
             file.append_image(page, level.tiles)
@@ -193,7 +191,7 @@ def make_plain_tiff(path: Path) -> None:
     tifffile.imwrite(path, draw_scene(120, 80, seed=9), photometric="rgb")
 
 
-def _encode_level(pixels: Pixels, tile: int, components: Components) -> LevelTruth:
+def _encode_level(pixels: Pixels, tile: int, coding: Coding) -> LevelTruth:
     rows, columns = pixels.shape[:2]
     padded = np.pad(pixels, ((0, -rows % tile), (0, -columns % tile), (0, 0)), mode="edge")
     squares = [
@@ -201,20 +199,7 @@ def _encode_level(pixels: Pixels, tile: int, components: Components) -> LevelTru
         for row in range(0, rows, tile)
         for column in range(0, columns, tile)
     ]
-    encode = encode_rgb if components == "rgb" else _encode_ycbcr
-    encoded = [encode(square, 80) for square in squares]
+    encoded = [coding.encode(square) for square in squares]
     tables, tiles = encoded[0][0], [bitstream for _, bitstream in encoded]
-    decoded = [
-        imagecodecs.jpeg8_decode(
-            bitstream, tables=tables, colorspace=components, outcolorspace="rgb"
-        )
-        for bitstream in tiles
-    ]
+    decoded = [coding.decode(tables, bitstream) for bitstream in tiles]
     return LevelTruth(columns, rows, tile, tables, tiles, decoded)
-
-
-def _encode_ycbcr(pixels: Pixels, quality: int) -> tuple[bytes, bytes]:
-    jpeg = imagecodecs.jpeg8_encode(
-        pixels, level=quality, colorspace="rgb", outcolorspace="ycbcr", subsampling="422"
-    )
-    return abbreviate(bytes(jpeg))

@@ -40,7 +40,7 @@ class Page:
     subfile_type: int = 0
     compression: int = JPEG
     photometric: int = RGB
-    subsampling: tuple[int, int] = (2, 2)
+    subsampling: tuple[int, int] | None = (2, 2)
     icc: bytes | None = None
 
     def tags(
@@ -55,7 +55,7 @@ class Page:
             (258, SHORT, [8, 8, 8]),
             (259, SHORT, [self.compression]),
             (262, SHORT, [self.photometric]),
-            (270, ASCII, self.description.encode("ascii") + b"\0"),
+            (270, ASCII, self.description.encode() + b"\0"),
             (277, SHORT, [3]),
             (284, SHORT, [1]),
             (32997, LONG, [1]),
@@ -66,9 +66,11 @@ class Page:
         else:
             tags += [(278, SHORT, [self.strip_rows])]
             tags += [(273, offset_type, offsets), (279, LONG, counts)]
-        if self.compression == JPEG:
-            tags += [(347, UNDEFINED, self.tables), (530, SHORT, self.subsampling)]
-        else:
+        if self.tables:
+            tags += [(347, UNDEFINED, self.tables)]
+        if self.compression != LZW and self.subsampling:
+            tags += [(530, SHORT, self.subsampling)]
+        if self.compression == LZW:
             tags += [(317, SHORT, [2])]
         if self.icc is not None:
             tags += [(34675, UNDEFINED, self.icc)]

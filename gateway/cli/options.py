@@ -84,12 +84,24 @@ mpp = click.option(
     help="Pixel spacing of the base level in micrometres, for a file that does not state it.",
 )
 
+metadata = click.option(
+    "--metadata",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="SLIDEGATE_METADATA",
+    help="Worklist (JSON or CSV) that says whose slides they are (or SLIDEGATE_METADATA).",
+)
 
-def settings(data: Path, database: str, after_s: float | None = 60.0) -> Settings:
+
+def settings(
+    data: Path,
+    database: str,
+    after_s: float | None = 60.0,
+    metadata: Path | None = None,
+) -> Settings:
     """Return the settings that the options of a command state."""
     from gateway.settings import Settings
 
-    return Settings(data, database, after_s)
+    return Settings(data, database, after_s, metadata=metadata)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from gateway.cli import options
     help="Add the slides that appear in this folder and below; may be given several times.",
 )
 @options.settle
+@options.metadata
 def serve(
     data: Path,
     database: str,
@@ -36,6 +37,7 @@ def serve(
     no_materialise: bool,
     watched: tuple[Path, ...],
     settle: float,
+    metadata: Path | None,
 ) -> None:
     """Serve DICOMweb at /dicom-web and a viewer at /."""
     with options.importing():
@@ -43,8 +45,9 @@ def serve(
         from gateway.settings import loopback_address, watched_folders
 
     with options.errors_told():
+        after_s = None if no_materialise else materialise_after
         settings = replace(
-            options.settings(data, database, None if no_materialise else materialise_after),
+            options.settings(data, database, after_s, metadata),
             watched=watched_folders(watched, data),
             settle_s=settle,
         )
@@ -77,9 +80,15 @@ def worker(data: Path, database: str, materialise_after: float, end_with: int | 
 @options.data
 @options.database
 @options.settle
+@options.metadata
 @options.end_with
 def watch(
-    folders: tuple[Path, ...], data: Path, database: str, settle: float, end_with: int | None
+    folders: tuple[Path, ...],
+    data: Path,
+    database: str,
+    settle: float,
+    metadata: Path | None,
+    end_with: int | None,
 ) -> None:
     """Add slides when they are completely written; 'serve --watch' does it by itself.
 
@@ -95,7 +104,7 @@ def watch(
         end_with_parent(end_with)
     with options.errors_told():
         settings = replace(
-            options.settings(data, database),
+            options.settings(data, database, metadata=metadata),
             watched=watched_folders(folders, data),
             settle_s=settle,
         )
@@ -110,10 +119,18 @@ def watch(
 )
 @click.option("--check", is_flag=True, help="Fetch metadata and frames over HTTP, then exit.")
 @options.mpp
-def demo(port: int, slide: Path | None, data: Path | None, check: bool, mpp: float | None) -> None:
+@options.metadata
+def demo(
+    port: int,
+    slide: Path | None,
+    data: Path | None,
+    check: bool,
+    mpp: float | None,
+    metadata: Path | None,
+) -> None:
     """Draw a slide, add it, serve it and show it at /."""
     with options.importing():
         from gateway.demo import run
 
     with options.errors_told():
-        sys.exit(run(port, slide, data, check=check, stated_spacing_um=mpp))
+        sys.exit(run(port, slide, data, check=check, stated_spacing_um=mpp, metadata=metadata))

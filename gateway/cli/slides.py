@@ -17,23 +17,33 @@ from gateway.core.errors import GatewayError
 @options.data
 @options.database
 @options.mpp
+@options.metadata
 @options.json
 def add(
-    paths: tuple[Path, ...], data: Path, database: str, mpp: float | None, as_json: bool
+    paths: tuple[Path, ...],
+    data: Path,
+    database: str,
+    mpp: float | None,
+    metadata: Path | None,
+    as_json: bool,
 ) -> None:
     """Make slides servable at once; their files stay where they are.
 
-    Works while a server runs on the same data folder. Adding a slide twice is harmless.
+    Works while a server runs on the same data folder. Adding a slide twice is harmless. With a
+    worklist, a slide is served under the patient and order of its row; see
+    conformance/METADATA.md for its form.
     """
     with options.importing():
         from gateway.bootstrap import open_services
 
     failed = False
     with options.errors_told():
-        ingest = open_services(options.settings(data, database)).ingest
+        settings = options.settings(data, database, metadata=metadata)
+        ingest = open_services(settings).ingest
     for path in paths:
         try:
             slide = ingest.add(os.path.abspath(path), mpp)
+            empty = ingest.empty(slide)
         except GatewayError as error:
             click.echo(f"Error: {error.detail}", err=True)
             failed = True
@@ -44,8 +54,10 @@ def add(
             "instances": slide.instances,
             "state": slide.state.value,
             "path": os.path.abspath(path),
+            "empty": empty,
         }
         text = f"{path}: study {slide.study}, {slide.instances} instances, {slide.state.value}"
+        text += f"\n  nobody stated: {', '.join(empty)}" if empty else ""
         options.emit(record, text, as_json)
     if failed:
         sys.exit(options.FAILED)
@@ -55,8 +67,11 @@ def add(
 @click.argument("slide", type=click.Path(path_type=Path))
 @click.argument("outdir", type=options.Folder())
 @options.mpp
+@options.metadata
 @options.json
-def convert(slide: Path, outdir: Path, mpp: float | None, as_json: bool) -> None:
+def convert(
+    slide: Path, outdir: Path, mpp: float | None, metadata: Path | None, as_json: bool
+) -> None:
     """Write a slide as DICOM files into a folder, without a server."""
     with options.importing():
         from converters.convert import convert as convert_slide
@@ -65,15 +80,22 @@ def convert(slide: Path, outdir: Path, mpp: float | None, as_json: bool) -> None
     with options.errors_told(), options.progress("converting") as progress:
         store = FileStore(outdir)
         store.sweep(deep=False)
-        for one in convert_slide(slide, store, stated_spacing_um=mpp, progress=progress):
+        empty: dict[str, None] = {}
+        for one in convert_slide(
+            slide, store, stated_spacing_um=mpp, worklist=metadata, progress=progress
+        ):
+            empty |= dict.fromkeys(one.empty)
             record: dict[str, object] = {
                 "file": str(outdir / one.name),
                 "sop_instance": one.sop_instance,
                 "image_type": one.image_type,
                 "frames": one.frames,
+                "empty": one.empty,
             }
             text = f"{outdir / one.name}: {one.image_type}, {one.frames} frames"
             options.emit(record, text, as_json)
+        if empty and not as_json:
+            click.echo(f"nobody stated: {', '.join(empty)}")
 
 
 @click.command()

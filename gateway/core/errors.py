@@ -13,7 +13,7 @@
         FrameNotFound               404
       NotAcceptable                 406
       Conflict                      409
-        DuplicateInstance           409
+        Unmatched                   409
       InvalidDataset                409
       UnsupportedSopClass           409
       UnsupportedTransferSyntax     415
@@ -130,13 +130,6 @@ class Conflict(GatewayError):
     http_status = 409
 
 
-class DuplicateInstance(Conflict):
-    """Another object of the same SOP Instance UID is stored."""
-
-    code = "duplicate-instance"
-    title = "Another object under this UID"
-
-
 class InvalidDataset(GatewayError):
     """A DICOM object is damaged, or contradicts itself or the standard."""
 
@@ -159,6 +152,13 @@ class UnsupportedTransferSyntax(GatewayError):
     code = "unsupported-transfer-syntax"
     title = "Transfer syntax not taken"
     http_status = 415
+
+
+class Unmatched(Conflict):
+    """The worklist does not say whose slide it is; it waits in quarantine, behind no door."""
+
+    code = "unmatched"
+    title = "Slide without a match"
 
 
 class SlideUnreadable(GatewayError):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from gateway.core.frames import Crop, CropTable, FrameTable
+from gateway.core.identity import FileFacts, Identified
 from gateway.core.instances import (
     Instance,
     InstanceKey,
@@ -26,11 +27,6 @@ Match = Mapping[str, str | int | None]
 
 class Blob(Protocol):
     """An open blob, to be read at any place; a context manager that closes it."""
-
-    @property
-    def size(self) -> int:
-        """Bytes of the whole."""
-        ...
 
     def read(self, offset: int, length: int) -> bytes:
         """Return exactly that range.
@@ -67,20 +63,6 @@ class Scratch(Blob, Protocol):
         ...
 
 
-class Arrival(Blob, Protocol):
-    """A blob that came in and has no name yet: it is gone when it is closed without one."""
-
-    def keep(self, name: str) -> None:
-        """Give it a name: durable under it when this returns, absent there if it raises.
-
-        Raises
-        ------
-        OutOfResources
-            If the disk is full.
-        """
-        ...
-
-
 class BlobStore(Protocol):
     """Immutable byte strings under names, durable before they are visible."""
 
@@ -98,16 +80,6 @@ class BlobStore(Protocol):
         """Write several small blobs as :meth:`put` does, sooner than one by one.
 
         If it raises, some of them may be there; each is absent or complete.
-        """
-        ...
-
-    def arrive(self, chunks: Iterable[Sequence[Buffer]]) -> Arrival:
-        """Write what is to be looked at before it gets a name, or none.
-
-        Raises
-        ------
-        OutOfResources
-            If the disk is full; nothing remains of the attempt.
         """
         ...
 
@@ -180,20 +152,62 @@ class PlannedInstance:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SlidePlan:
-    """A scanner file as instances: what adding it will commit."""
+    """A scanner file as instances: what adding it will commit.
+
+    Parameters
+    ----------
+    file
+        The scanner's file.
+    identity
+        Digest of the fingerprint and of what the operator stated.
+    study, series
+        UIDs.
+    instances
+        The base level first.
+    facts
+        What the file says that a worklist may complete.
+    identified
+        What the Study Instance UID derives from.
+    """
 
     file: LinkedFile
     identity: str
     study: str
     series: str
     instances: tuple[PlannedInstance, ...]
+    facts: FileFacts
+    identified: Identified
+
+
+@dataclass(frozen=True, slots=True)
+class UnmatchedSlide:
+    """A scanner file of which the worklist does not say whose it is.
+
+    Parameters
+    ----------
+    file
+        The scanner's file.
+    barcode
+        What the scanner read from the label.
+    reason
+        Why no row matches, for people.
+    """
+
+    file: LinkedFile
+    barcode: str | None
+    reason: str
 
 
 class SlideLibrary(Protocol):
     """What the use cases need to know of scanner files."""
 
-    def plan(self, path: str, stated_spacing_um: float | None) -> SlidePlan:
+    def plan(
+        self, path: str, stated_spacing_um: float | None, row: str | None = None
+    ) -> SlidePlan | UnmatchedSlide:
         """Read the headers of a scanner file and say what instances it becomes.
+
+        Where a worklist is configured it says whose slide it is; where it does not, the slide is
+        unmatched. Where none is configured, nobody says it.
 
         Parameters
         ----------
@@ -201,6 +215,8 @@ class SlideLibrary(Protocol):
             Absolute path.
         stated_spacing_um
             Pixel spacing of the base level in micrometres as the operator states it, or None.
+        row
+            Row of the worklist that the operator says is this slide's; None looks for it.
 
         Raises
         ------
@@ -208,6 +224,10 @@ class SlideLibrary(Protocol):
             If the file is damaged or of an unknown kind; the message says what to do.
         SpacingUnknown
             If neither file nor operator states the pixel spacing.
+        Conflict
+            If the worklist contradicts the file.
+        InvalidInput
+            If the worklist is malformed; the message names row and field.
         """
         ...
 
@@ -246,22 +266,6 @@ class SlideLibrary(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """An instance that is there, and what came in when it came.
-
-    Parameters
-    ----------
-    instance
-        The instance.
-    sha256
-        Hexadecimal digest of the Part 10 stream that was received; None if none was.
-    """
-
-    instance: Instance
-    sha256: str | None
-
-
 class Index(Protocol):
     """The rows behind the doors. Each writing method is one transaction."""
 
@@ -288,39 +292,6 @@ class Index(Protocol):
         ------
         NotFound
             If there is none.
-        """
-        ...
-
-    def holding(self, sop_instance: str) -> Holding | None:
-        """Return the instance of a SOP Instance UID, whatever study it is in, or None."""
-        ...
-
-    def check_study(self, attributes: Attributes) -> None:
-        """Compare what an instance says of its study and series with what is stored of them.
-
-        Raises
-        ------
-        Conflict
-            If its study is that of another patient, or its series is in another study.
-        """
-        ...
-
-    def add_instance(self, instance: Instance, attributes: Attributes, sha256: str) -> None:
-        """Commit an instance that was received.
-
-        Parameters
-        ----------
-        attributes
-            What the index keeps of its header.
-        sha256
-            Hexadecimal digest of what came in.
-
-        Raises
-        ------
-        DuplicateInstance
-            If its SOP Instance UID is there already.
-        Conflict
-            As :meth:`check_study`.
         """
         ...
 

@@ -7,8 +7,10 @@ a search returns are all made from it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
@@ -72,6 +74,16 @@ COMPUTED: dict[QueryLevel, tuple[str, ...]] = {
 }
 """What a search computes for each match; ``ModalitiesInStudy`` is a matching key too."""
 
+UNKNOWN = "unknown"
+"""Type 1 text that the source does not state."""
+
+UNKNOWN_DATE = datetime(1900, 1, 1)
+"""Type 1 date and time that the source does not state: plainly no day on which a slide was
+scanned, and the same everywhere (a clock or a file date would not be)."""
+
+_EMPTY_BY_NATURE = frozenset({"AcquisitionContextSequence"})
+"""There must be such a sequence, and a slide has nothing to put there."""
+
 LEVEL_OF: dict[str, QueryLevel] = {
     keyword: level for level, keywords in INDEXED.items() for keyword in keywords
 }
@@ -100,3 +112,27 @@ def _text(value: object) -> str:
 
 def _texts(values: Iterable[object]) -> Iterable[str]:
     return (str(value) for value in values)
+
+
+def empty_keywords(dataset: Dataset) -> list[str]:
+    """Return which attributes of a data set, and of its specimens, say nothing.
+
+    They have no value, or one that stands for unknown where the standard demands one.
+    """
+    found: list[str] = []
+    for element in dataset:
+        if _is_empty(element):
+            found.append(element.keyword)
+        elif element.keyword == "SpecimenDescriptionSequence":
+            for item in element.value:
+                found += empty_keywords(item)
+    return list(dict.fromkeys(found))
+
+
+def _is_empty(element: DataElement) -> bool:
+    unknown_date = f"{UNKNOWN_DATE:%Y%m%d}"
+    return (
+        (element.is_empty and element.keyword not in _EMPTY_BY_NATURE)
+        or element.value == UNKNOWN
+        or (element.VR in ("DA", "DT") and str(element.value).startswith(unknown_date))
+    )

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from gateway.core.errors import Conflict
+from gateway.core.errors import Conflict, Unmatched
 from gateway.core.frames import CropTable, FrameTable
+from gateway.core.identity import Identified
 from gateway.core.instances import Instance, InstanceKey, LinkedFile, Slide, SlideState
 from gateway.core.ports import (
     Blob,
@@ -18,9 +19,11 @@ from gateway.core.ports import (
     PlannedInstance,
     SlideLibrary,
     SlidePlan,
+    UnmatchedSlide,
 )
+from gateway.dicom.attributes import empty_keywords
 from gateway.dicom.crops import cut_all
-from gateway.dicom.part10 import Part10
+from gateway.dicom.part10 import Part10, decode_header
 from gateway.services.links import Links
 
 _READ = 8 << 20
@@ -82,10 +85,14 @@ class Ingest:
         ------
         SlideUnreadable
             If the file is damaged or of an unknown kind.
+        Unmatched
+            If a worklist is configured and does not say whose slide it is.
         Conflict
-            If it was added with another stated spacing, or came as DICOM objects before.
+            If it was added with another stated spacing, or as another's.
         """
         plan = self._library.plan(path, stated_spacing_um)
+        if isinstance(plan, UnmatchedSlide):
+            raise Unmatched(f"{path}: {plan.reason}.", fingerprint=plan.file.fingerprint)
         known = self._index.slide(plan.file.fingerprint)
         if known is None:
             self._store.put_all(_blobs(plan))  # before the rows that name them
@@ -93,11 +100,7 @@ class Ingest:
             with suppress(Conflict):  # another process has just added it
                 self._index.add_slide(plan, instances, self._clock())
         added = self._index.slide(plan.file.fingerprint)
-        if added is None:
-            raise Conflict(
-                "Instances of this slide came as DICOM objects before; they are there already.",
-                study=plan.study,
-            )
+        assert added is not None
         return self._relinked(added, plan)
 
     def _relinked(self, known: Slide, plan: SlidePlan) -> Slide:
@@ -107,10 +110,21 @@ class Ingest:
                 "This slide was added before with another stated pixel spacing.",
                 study=known.study,
             )
+        if plan.identified is not Identified.NONE and known.study != plan.study:
+            raise Conflict(
+                "This slide was added before, and the worklist says now that it is another's.",
+                study=known.study,
+            )
         if known.state is SlideState.MATERIALISED or self._links.holds(known.file):
             return known
         self._index.relink(plan.file)
         return replace(known, file=plan.file)
+
+    def empty(self, slide: Slide) -> list[str]:
+        """Return the keywords of the attributes of a slide that nobody stated."""
+        instances = self._index.instances(slide.study, slide.series)
+        headers = (decode_header(self._store.get(instance.header)) for instance in instances)
+        return list(dict.fromkeys(word for header in headers for word in empty_keywords(header)))
 
     def slides(self, studies: Sequence[str] = ()) -> list[Slide]:
         """Return all slides, or those of some studies."""

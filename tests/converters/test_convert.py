@@ -18,6 +18,7 @@ from converters.convert import convert
 from converters.icc import srgb_profile
 from converters.library import ScannerFiles
 from gateway.core.errors import Conflict, SlideUnreadable, SpacingUnknown
+from gateway.core.ports import SlidePlan
 from gateway.dicom.geometry import NOMINAL_THICKNESS_MM
 from gateway.store.files import FileStore
 from tests.conftest import tool
@@ -46,14 +47,16 @@ def datasets(folder: Path) -> list[Dataset]:
     return sorted(found, key=lambda one: int(one.InstanceNumber))
 
 
-@pytest.fixture(params=["made", "ycbcr", "dateless", "real"])
+@pytest.fixture(params=["made", "ycbcr", "j2k-ict", "j2k-rct", "j2k-rgb", "dateless", "real"])
 def any_slide(request: pytest.FixtureRequest, svs: tuple[Path, SvsTruth], tmp_path: Path) -> Path:
     if request.param == "made":
         return svs[0]
     if request.param == "real":
         return Path(request.getfixturevalue("real_svs"))
     path = tmp_path / f"{request.param}.svs"
-    if request.param == "ycbcr":
+    if request.param.startswith("j2k"):
+        make_svs(path, components=request.param)
+    elif request.param == "ycbcr":
         make_svs(path, components="ycbcr", icc=srgb_profile(), extra_description="|Barcode = B1")
     else:
         make_svs(path, date=None, time=None, app_mag=None, label=False, macro=False)
@@ -278,6 +281,8 @@ def test_spacing_is_stated_by_the_file_or_the_operator_and_never_guessed(tmp_pat
     with pytest.raises(Conflict, match=r"0\.25"):
         library.plan(str(telling), 0.5)
     one, other = library.plan(str(silent), 0.5), library.plan(str(silent), 0.25)
+    assert isinstance(one, SlidePlan)
+    assert isinstance(other, SlidePlan)
     assert one.study != other.study
     assert b"0.5 um was stated by the operator" in one.instances[0].header
     (base, *_) = converted(silent, tmp_path / "out", stated_spacing_um=0.5)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from conformance.bench.slides import make_large_svs
 from converters.synthetic import abbreviate, draw_slide
+from tests.codings import Components
 from tests.factories import (
-    Components,
     make_plain_tiff,
     make_svs,
     patch_tag,

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.synchronize import Barrier
 
 from gateway.core.frames import FrameTable
+from gateway.core.identity import FileFacts, Identified
 from gateway.core.instances import Instance, InstanceKey, LinkedFile, Signature
 from gateway.core.ports import PlannedInstance, SlidePlan
 from gateway.index.work import SqlIndex, open_index
@@ -49,6 +50,8 @@ def planned(number: int, study: str = "", **attributes: str) -> SlidePlan:
             )
             for place in range(2)
         ),
+        FileFacts(barcode=f"B{number}"),
+        Identified.NONE,
     )
 
 

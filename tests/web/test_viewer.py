@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,10 @@ import pytest
 import requests
 from numpy.typing import NDArray
 from PIL import Image
+from pydicom import Dataset
 
+from gateway.core.geometry import Orientation, PixelMatrix, View
+from gateway.dicom.geometry import write_matrix
 from tests.conftest import Server, serving, slidegate
 from tests.factories import SvsTruth, make_svs
 from tests.web.browser import Page, browsing
@@ -163,13 +168,41 @@ def test_millimetres_are_those_of_the_header(page: Page, view: str, viewed: Serv
     (origin,) = base["00480008"]["Value"]
     stated = [origin[tag]["Value"][0] for tag in ("0040072A", "0040073A")]
     page.open(view)
-    metadata = f"/studies/{study}/series/{uid}/metadata"
-    found = page.ask(
-        "Promise.all([import('/static/dicom.js'), import('/static/slide.js')]).then("
-        f"async ([dicom, {{Slide}}]) => new Slide((await dicom.getDatasets('{metadata}'))"
-        ".map((one) => new dicom.SlideImage(one))).point_mm(0.5, 0.5))"
-    )
+    found = page.ask(f"{made_of(answer.text)}.then((slide) => slide.base.point_mm(0.5, 0.5))")
     assert found == pytest.approx(stated, rel=0, abs=1e-9)
+
+
+def made_of(metadata: str) -> str:
+    """Return the expression for a promise of the slide that the viewer makes of metadata."""
+    return (
+        "Promise.all([import('/static/dicom.js'), import('/static/slide.js')]).then("
+        "([{SlideImage}, {Slide}]) => new Slide("
+        f"{metadata}.map((one) => new SlideImage(one))))"
+    )
+
+
+@pytest.mark.parametrize("view_of_slide", View)
+def test_a_level_is_drawn_where_its_header_says(page: Page, view: str, view_of_slide: View) -> None:
+    base = PixelMatrix((12.0, 34.0), view_of_slide.value, 1.1, 0.7, 1100, 700)
+    level = PixelMatrix((12.0, 34.0), view_of_slide.value, 0.8, 0.2, 80, 20)
+    corner = base.to_slide(np.array([[100.0, 50.0]]))[0].tolist()
+    level = replace(level, corner_mm=(corner[0], corner[1]))
+    turned = replace(level, orientation=Orientation.from_rotation(45), columns=79)
+    datasets = []
+    for matrix in (base, level, turned):
+        dataset, shared = Dataset(), Dataset()
+        shared.PixelMeasuresSequence = [write_matrix(dataset, matrix)]
+        dataset.SharedFunctionalGroupsSequence = [shared]
+        dataset.ImageType = ["DERIVED", "PRIMARY", "VOLUME", "RESAMPLED"]
+        dataset.DimensionOrganizationType = "TILED_FULL"
+        dataset.Rows = dataset.Columns = 1100
+        datasets.append(dataset.to_json_dict())
+    page.open(view)
+    levels = page.ask(f"{made_of(json.dumps(datasets))}.then((slide) => slide.levels)")
+    found = [[one[key] for key in ("left", "top", "across", "down")] for one in levels]
+    assert len(found) == 2  # what is turned is not drawn over it
+    assert found[0] == pytest.approx([0, 0, 1, 1], abs=1e-9)
+    assert found[1] == pytest.approx([100, 50, 10, 10], abs=1e-9)
 
 
 def test_without_a_series_the_slide_of_the_study_is_shown(page: Page, view: str) -> None:

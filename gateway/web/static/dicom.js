@@ -117,6 +117,46 @@ export class SlideImage {
     const shared = value(dataset, "SharedFunctionalGroupsSequence");
     /** Millimetres from row to row and from column to column; empty if unknown. */
     this.spacing = values(value(shared, "PixelMeasuresSequence"), "PixelSpacing");
+    /** Directions of rows and columns on the slide; empty if unknown. */
+    this.cosines = values(dataset, "ImageOrientationSlide");
+    this.origin = value(dataset, "TotalPixelMatrixOriginSequence");
+  }
+
+  /** Whether it says where it lies on the slide. */
+  get placed() {
+    return Boolean(this.origin) && this.cosines.length === 6 && this.spacing.length === 2;
+  }
+
+  /**
+   * Return the point on the slide, in millimetres, of a point that is counted from the corner of
+   * the top left pixel. The stated origin is the centre of that pixel (PS3.3 C.8.12.14).
+   * @returns {[number, number] | undefined}
+   */
+  point_mm(column, row) {
+    if (!this.placed) return undefined;
+    const [perRow, perColumn] = this.spacing;
+    const along = (column - 0.5) * perColumn;
+    const down = (row - 0.5) * perRow;
+    return ["X", "Y"].map((axis, at) => {
+      const start = value(this.origin, `${axis}OffsetInSlideCoordinateSystem`);
+      return start + this.cosines[at] * along + this.cosines[at + 3] * down;
+    });
+  }
+
+  /**
+   * Return the column and row, from the corner of the top left pixel, of a point on the slide.
+   * @param {[number, number] | undefined} point_mm
+   * @returns {[number, number] | undefined}
+   */
+  pointOf(point_mm) {
+    if (!this.placed || !point_mm) return undefined;
+    const corner = this.point_mm(0, 0);
+    const [x, y] = [point_mm[0] - corner[0], point_mm[1] - corner[1]];
+    const [perRow, perColumn] = this.spacing;
+    return [
+      (x * this.cosines[0] + y * this.cosines[1]) / perColumn,
+      (x * this.cosines[3] + y * this.cosines[4]) / perRow,
+    ];
   }
 
   /** Whether frame numbers follow from places; otherwise each frame would say its own. */

@@ -22,20 +22,26 @@ export class Slide {
       throw new Problem("There is no slide to show.", detail);
     }
     volumes.sort((one, other) => other.columns - one.columns);
-    const place = (image) => value(image.dataset, "FrameOfReferenceUID");
     this.base = volumes[0];
-    /** The finest first. Pixels of the base level per pixel of the level, in both directions. */
+    /** The finest first, each with its place in the base level. */
     this.levels = volumes
-      .filter((image) => place(image) === place(this.base))
-      .map((image) => ({ image, ...this.#factors(image) }));
+      .filter((image) => sameView(image, this.base))
+      .map((image) => ({ image, ...this.#place(image) }));
   }
 
-  #factors({ spacing, columns, rows }) {
-    const base = this.base;
-    if (!spacing.length || !base.spacing.length) {
-      return { across: base.columns / columns, down: base.rows / rows };
+  /**
+   * Return where an image lies in the base level: the point of its corner, and the pixels of the
+   * base level per pixel of it. Without the attributes that tell, it shows the same area.
+   */
+  #place(image) {
+    const { base } = this;
+    const { spacing, columns, rows } = image;
+    const corner = base.pointOf(image.point_mm(0, 0));
+    if (!corner) {
+      return { left: 0, top: 0, across: base.columns / columns, down: base.rows / rows };
     }
-    return { across: spacing[1] / base.spacing[1], down: spacing[0] / base.spacing[0] };
+    const [across, down] = [spacing[1] / base.spacing[1], spacing[0] / base.spacing[0]];
+    return { left: corner[0], top: corner[1], across, down };
   }
 
   /**
@@ -55,24 +61,6 @@ export class Slide {
   /** Magnification of the objective; undefined if unknown. */
   get power() {
     return value(value(this.base.dataset, "OpticalPathSequence"), "ObjectiveLensPower");
-  }
-
-  /**
-   * Return the point on the slide, in millimetres, of a point in the base level, counted from the
-   * corner of the top left pixel. The stated origin is the centre of that pixel (PS3.3 C.8.12.14).
-   * @returns {[number, number] | undefined}
-   */
-  point_mm(column, row) {
-    const origin = value(this.base.dataset, "TotalPixelMatrixOriginSequence");
-    const cosines = values(this.base.dataset, "ImageOrientationSlide");
-    const [perRow, perColumn] = this.base.spacing;
-    if (!origin || cosines.length < 6 || perRow === undefined) return undefined;
-    const along = (column - 0.5) * perColumn;
-    const down = (row - 0.5) * perRow;
-    return [
-      value(origin, "XOffsetInSlideCoordinateSystem") + cosines[0] * along + cosines[3] * down,
-      value(origin, "YOffsetInSlideCoordinateSystem") + cosines[1] * along + cosines[4] * down,
-    ];
   }
 
   /**
@@ -99,6 +87,13 @@ export class Slide {
   get bounds() {
     return L.latLngBounds([0, 0], [this.base.rows, this.base.columns]);
   }
+}
+
+/** Whether two images lie in the same way on the same slide. */
+function sameView(one, other) {
+  const frames = [one, other].map(({ dataset }) => value(dataset, "FrameOfReferenceUID"));
+  const turned = one.cosines.some((cosine, index) => Math.abs(cosine - other.cosines[index]) > 1e-3);
+  return frames[0] === frames[1] && !turned;
 }
 
 /** Draws a slide. Events are those of GridLayer; a tile that lacks a frame is a `tileerror`. */
@@ -157,24 +152,26 @@ export const SlideLayer = L.GridLayer.extend({
 /**
  * Return the frames that touch a tile of the map, and where they go. Edges are rounded to whole
  * pixels of the canvas, so that neighbours neither overlap nor leave a seam.
- * @param {{image: SlideImage, across: number, down: number}} level
+ * @param {{image: SlideImage, left: number, top: number, across: number, down: number}} level
  * @param {number} resolution Pixels of the canvas per pixel of the base level.
  * @param {{x: number, y: number}} coords Of the tile.
  * @param {{width: number, height: number}} canvas
  */
-function framesWithin({ image, across, down }, resolution, coords, canvas) {
+function framesWithin(level, resolution, coords, canvas) {
+  const { image, across, down } = level;
   const left = coords.x * canvas.width;
   const top = coords.y * canvas.height;
-  const x = (column) => Math.round(column * across * resolution) - left;
-  const y = (row) => Math.round(row * down * resolution) - top;
+  const x = (column) => Math.round((level.left + column * across) * resolution) - left;
+  const y = (row) => Math.round((level.top + row * down) * resolution) - top;
   const span = (from, length, perFrame, count) => [
     Math.max(0, Math.floor((from - 1) / perFrame)),
     Math.min(count - 1, Math.floor((from + length + 1) / perFrame)),
   ];
   const wide = image.tileColumns * across * resolution;
   const high = image.tileRows * down * resolution;
-  const [firstColumn, lastColumn] = span(left, canvas.width, wide, image.across);
-  const [firstRow, lastRow] = span(top, canvas.height, high, image.down);
+  const [fromLeft, fromTop] = [left - level.left * resolution, top - level.top * resolution];
+  const [firstColumn, lastColumn] = span(fromLeft, canvas.width, wide, image.across);
+  const [firstRow, lastRow] = span(fromTop, canvas.height, high, image.down);
   const found = [];
   for (let tileRow = firstRow; tileRow <= lastRow; tileRow += 1) {
     for (let tileColumn = firstColumn; tileColumn <= lastColumn; tileColumn += 1) {

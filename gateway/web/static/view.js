@@ -133,7 +133,7 @@ function showPlace(map, slide) {
   const place = element("place");
   map.on("mousemove", ({ latlng: { lat: row, lng: column } }) => {
     const inside = slide.bounds.contains([row, column]);
-    const point = inside && slide.point_mm(column, row);
+    const point = inside && slide.base.point_mm(column, row);
     place.value = inside ? `column ${Math.floor(column)}, row ${Math.floor(row)}` : "";
     if (point) place.value += ` · x ${point[0].toFixed(3)} mm, y ${point[1].toFixed(3)} mm`;
   });

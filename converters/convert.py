@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from converters.library import ScannerFiles
 from gateway.core.errors import Unmatched
 from gateway.core.frames import CropTable
-from gateway.core.ports import BlobStore, Buffer, UnmatchedSlide
+from gateway.core.ports import BlobStore, Buffer, Progress, UnmatchedSlide
 from gateway.dicom.attributes import empty_keywords
 from gateway.dicom.crops import cut_all
 from gateway.dicom.part10 import Part10, decode_header
@@ -39,10 +39,6 @@ class Converted:
     image_type: str
     frames: int
     empty: tuple[str, ...]
-
-
-Progress = Callable[[int, int], None]
-"""Is told the bytes that are done, and the bytes of all."""
 
 
 def convert(
@@ -83,8 +79,11 @@ def convert(
     plan = library.plan(os.path.abspath(path), stated_spacing_um)
     if isinstance(plan, UnmatchedSlide):
         raise Unmatched(f"{path}: {plan.reason}.", fingerprint=plan.file.fingerprint)
-    report = _Report(progress, sum(one.frames.stored_bytes for one in plan.instances))
-    with store.open(plan.file) as file:
+    with store.open(plan.file) as file, store.scratch() as decoded:
+        if plan.decode:
+            plan = plan.decode(decoded, progress)
+            progress = None  # what is left takes no time
+        report = _Report(progress, sum(one.frames.stored_bytes for one in plan.instances))
         for instance in plan.instances:
             name = f"{instance.key.instance}.dcm"
             with store.scratch() as scratch:

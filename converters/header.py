@@ -35,6 +35,12 @@ RESAMPLED_BY_SCANNER = "Sampled down from the scan by the scanner's software, no
 """Derivation of lower levels and thumbnails (PS3.3 C.12.4.1.1). No source image is named: the
 scanner derived them before any DICOM instance was there."""
 
+RESAMPLED_BEFORE_DECODING = (
+    "Sampled down from the scan by the scanner's software or, where it stored no such level, by "
+    "the library that decoded it."
+)
+RECOMPRESSED = "Decoded, and compressed again with loss."
+
 _IMAGE_TYPE = {
     Flavour.VOLUME: ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"],
     Flavour.THUMBNAIL: ["DERIVED", "PRIMARY", "THUMBNAIL", "RESAMPLED"],
@@ -92,11 +98,8 @@ def header(identity: Identity, image: SlideImage, sop_instance: str, number: int
     dataset.SOPClassUID = VL_WHOLE_SLIDE_MICROSCOPY
     dataset.SOPInstanceUID = sop_instance
     dataset.InstanceNumber = number
-    resampled = image.flavour is Flavour.VOLUME and number > 1
-    dataset.ImageType = _RESAMPLED if resampled else _IMAGE_TYPE[image.flavour]
-    if "RESAMPLED" in dataset.ImageType:
-        dataset.DerivationDescription = RESAMPLED_BY_SCANNER
-        dataset.DerivationCodeSequence = [_code("113085", "DCM", "Spatial resampling")]
+    dataset.ImageType = _image_type(identity.slide, image, number)
+    _derivation(dataset, identity.slide, image)
     _identify(dataset, identity)
     _provenance(dataset, identity)
     _time(dataset, identity.slide.facts.acquired)
@@ -104,6 +107,36 @@ def header(identity: Identity, image: SlideImage, sop_instance: str, number: int
     _matrix(dataset, identity, image)
     _optical_path(dataset, identity)
     return dataset
+
+
+def _image_type(slide: ScannedSlide, image: SlideImage, number: int) -> list[str]:
+    """Return Image Type; a base level that lost something when it was encoded is derived."""
+    if image.flavour is not Flavour.VOLUME:
+        return _IMAGE_TYPE[image.flavour]
+    if number > 1:
+        return _RESAMPLED
+    if _recompressed(slide, image):
+        return ["DERIVED", "PRIMARY", "VOLUME", "NONE"]
+    return _IMAGE_TYPE[image.flavour]
+
+
+def _recompressed(slide: ScannedSlide, image: SlideImage) -> bool:
+    """Whether the pixels are not those that the scanner stored: they were coded with loss again."""
+    return bool(slide.encoder) and image.lossy and image.built is not None
+
+
+def _derivation(dataset: Dataset, slide: ScannedSlide, image: SlideImage) -> None:
+    """Say how an image came from another (PS3.3 C.7.6.1.1.3, CID 7203)."""
+    told, codes = [], []
+    if "RESAMPLED" in dataset.ImageType:
+        told.append(RESAMPLED_BEFORE_DECODING if slide.encoder else RESAMPLED_BY_SCANNER)
+        codes.append(_code("113085", "DCM", "Spatial resampling"))
+    if _recompressed(slide, image):
+        told.append(RECOMPRESSED)
+        codes.append(_code("113040", "DCM", "Lossy Compression"))
+    if told:
+        dataset.DerivationDescription = " ".join(told)
+        dataset.DerivationCodeSequence = codes
 
 
 def _identify(dataset: Dataset, identity: Identity) -> None:
@@ -131,6 +164,8 @@ def _provenance(dataset: Dataset, identity: Identity) -> None:
     gateway.ManufacturerModelName = "slidegate"
     gateway.SoftwareVersions = f"recipe {RECIPE}"
     remarks = ["Encapsulated from the scanner's file; pyramid levels are the scanner's own."]
+    if identity.slide.encoder:
+        remarks = [f"Decoded from the scanner's files and encoded by {identity.slide.encoder}."]
     if identity.slide.icc_profile is None:
         remarks.append("The file has no ICC profile; sRGB was assumed.")
     if facts.acquired is None:

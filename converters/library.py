@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from converters.metadata import Description
 from converters.plan import plan_slide
-from converters.sources import SlideFacts, format_of
+from converters.sources import ScannedSlide, SlideFacts, format_of
 from converters.worklist import Row, Sighting, Worklist
 from gateway.core.errors import InvalidInput, SlideUnreadable, Unavailable
 from gateway.core.frames import Crop
 from gateway.core.instances import LinkedFile, Signature
-from gateway.core.ports import SlidePlan, UnmatchedSlide
+from gateway.core.ports import Progress, Scratch, SlidePlan, UnmatchedSlide
 
 
 class ScannerFiles:
@@ -37,14 +38,27 @@ class ScannerFiles:
         before = Signature.of(os.stat(file))
         slide = slide_format.read(file)
         if Signature.of(os.stat(file)) != before:
-            raise SlideUnreadable(f"{path} is being written; add it when it is complete.")
+            raise _being_written(path)
         described = self._described(file.name, slide.facts, row)
         if isinstance(described, str):
             linked = LinkedFile(path, slide.fingerprint, before)
             return UnmatchedSlide(linked, slide.facts.barcode, described)
-        return plan_slide(
-            slide, path, before, stated_spacing_um=stated_spacing_um, description=described
-        )
+
+        def planned(slide: ScannedSlide) -> SlidePlan:
+            return plan_slide(
+                slide, path, before, stated_spacing_um=stated_spacing_um, description=described
+            )
+
+        def decode(scratch: Scratch, progress: Progress | None) -> SlidePlan:
+            assert slide.decode is not None
+            images = slide.decode(scratch, progress)
+            # All files of the slide are what they were; its signature tells of one of them only.
+            if slide_format.fingerprint(file) != slide.fingerprint:
+                raise _being_written(path)
+            return planned(replace(slide, images=images, decode=None))
+
+        plan = planned(slide)
+        return replace(plan, decode=decode) if slide.decode else plan
 
     def _described(
         self, name: str, facts: SlideFacts, identifier: str | None
@@ -79,3 +93,7 @@ class ScannerFiles:
         """Take the fingerprint of a file again."""
         file = Path(path)
         return format_of(file).fingerprint(file)
+
+
+def _being_written(path: str) -> SlideUnreadable:
+    return SlideUnreadable(f"{path} is being written; add it when it is complete.")

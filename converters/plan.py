@@ -66,22 +66,24 @@ def plan_slide(
         remarks.append("Where the image lies on the slide was stated by the operator.")
     elif not slide.facts.placement:
         remarks.append(_ASSUMED_PLACE)
-    grid = slide.images[0].grid
-    size = (grid.matrix_columns, grid.matrix_rows)
-    placement = stated_placement or slide.facts.placement or Placement.nominal(*size)
-    base = placement.matrix(*size, (row_um / 1000, column_um / 1000))
     facts = _facts(slide)
     study, identified = derive_uid("study", digest), Identified.NONE
     if description:
         description.refuse_contradiction(facts)
         study, identified = description.identity(digest)
-    series = derive_uid("series", study, digest, RECIPE)
+    series = derive_uid("series", study, digest, _recipe(slide))
+    file = LinkedFile(path, slide.fingerprint, signature)
+    if not slide.images:  # they are to be decoded
+        return SlidePlan(file, digest, study, series, (), facts, identified)
+    grid = slide.images[0].grid
+    size = (grid.matrix_columns, grid.matrix_rows)
+    placement = stated_placement or slide.facts.placement or Placement.nominal(*size)
+    base = placement.matrix(*size, (row_um / 1000, column_um / 1000))
     identity = Identity(slide, digest, study, series, base, tuple(remarks), facts, description)
     instances = tuple(
         _instance(identity, image, role, number)
         for number, (role, image) in enumerate(_roles(slide.images), 1)
     )
-    file = LinkedFile(path, slide.fingerprint, signature)
     return SlidePlan(file, digest, study, series, instances, facts, identified)
 
 
@@ -138,6 +140,11 @@ def _stated(digest: str, what: str) -> str:
     return hashlib.sha256(f"{digest} {what}".encode()).hexdigest()
 
 
+def _recipe(slide: ScannedSlide) -> str:
+    """Return what besides the slide decides about bytes: our version, and the encoder's if any."""
+    return f"{RECIPE} {slide.encoder}" if slide.encoder else RECIPE
+
+
 def _roles(images: tuple[SlideImage, ...]) -> Iterator[tuple[str, SlideImage]]:
     """Name each image: VOLUME 0 is the base level."""
     volumes = 0
@@ -150,7 +157,9 @@ def _roles(images: tuple[SlideImage, ...]) -> Iterator[tuple[str, SlideImage]]:
 
 
 def _instance(identity: Identity, image: SlideImage, role: str, number: int) -> PlannedInstance:
-    sop_instance = derive_uid("instance", identity.study, identity.digest, role, RECIPE)
+    sop_instance = derive_uid(
+        "instance", identity.study, identity.digest, role, _recipe(identity.slide)
+    )
     dataset = header(identity, image, sop_instance, number)
     return PlannedInstance(
         key=InstanceKey(identity.study, identity.series, sop_instance),

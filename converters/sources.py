@@ -14,7 +14,7 @@ from gateway.core.errors import FormatUnknown, SlideUnreadable
 from gateway.core.frames import CropTable, FrameTable, TileGrid
 from gateway.core.geometry import Placement
 from gateway.core.instances import Flavour
-from gateway.core.ports import Blob
+from gateway.core.ports import Blob, Progress, Scratch
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +115,23 @@ class ScannedSlide:
     icc_profile
         Colour profile of the optical path, or None.
     images
-        Pyramid levels from the largest, then what else there is.
+        Pyramid levels from the largest, then what else there is; none while they are to be
+        decoded.
+    decode
+        Makes the images of a slide whose pixels must be decoded, or None. Frames go into the
+        scratch blob, and the images are ``built`` in it.
+    encoder
+        What decoded and encoded the frames, with versions, as :attr:`Encoding.name
+        <converters.encoding.Encoding.name>` says; empty if frames are the scanner's own bytes.
+        It is part of the UIDs of series and instances: other bytes, other UIDs.
     """
 
     fingerprint: str
     facts: SlideFacts
     icc_profile: bytes | None
     images: tuple[SlideImage, ...]
+    decode: Callable[[Scratch, Progress | None], tuple[SlideImage, ...]] | None = None
+    encoder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +169,10 @@ class SlideFormat:
         return function
 
 
-FORMATS = (SlideFormat("Aperio SVS", (".svs",), "converters.svs"),)
+FORMATS = (
+    SlideFormat("Aperio SVS", (".svs",), "converters.svs"),
+    SlideFormat("Hamamatsu VMS", (".vms", ".vmu"), "converters.vms"),
+)
 
 
 def format_of(path: Path) -> SlideFormat:

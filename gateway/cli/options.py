@@ -6,7 +6,7 @@ import gc
 import json as json_text
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,8 @@ import click
 from gateway.core.errors import GatewayError
 
 if TYPE_CHECKING:
+    from click._termui_impl import ProgressBar
+
     from gateway.settings import Settings
 
 FAILED = 1
@@ -125,15 +127,19 @@ def errors_told() -> Iterator[None]:
 
 @contextmanager
 def progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Show a bar on a terminal; nothing elsewhere."""
+    """Show a bar on a terminal, once there is progress to tell; nothing elsewhere."""
     if not sys.stderr.isatty():
         yield None
         return
-    with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
+    with ExitStack() as stack:
+        bars: list[ProgressBar[int]] = []
 
         def advance(done: int, total: int) -> None:
-            bar.length = total
-            bar.update(done - bar.pos)
+            if not bars:
+                bar = click.progressbar(length=total, label=label, file=sys.stderr)
+                bars.append(stack.enter_context(bar))
+            bars[0].length = total
+            bars[0].update(done - bars[0].pos)
 
         yield advance
 

@@ -32,6 +32,9 @@ def add(
     Works while a server runs on the same data folder. Adding a slide twice is harmless. With a
     worklist, a slide is served under the patient and order of its row; see
     conformance/METADATA.md for its form.
+
+    Slides that have to be decoded (MIRAX, Hamamatsu VMS) are written as DICOM files right away;
+    that takes as long as decoding them does.
     """
     with options.importing():
         from gateway.bootstrap import open_services
@@ -42,7 +45,8 @@ def add(
         ingest = open_services(settings).ingest
     for path in paths:
         try:
-            slide = ingest.add(os.path.abspath(path), mpp)
+            with options.progress(f"decoding {path.name}") as progress:
+                slide = ingest.add(os.path.abspath(path), mpp, progress)
             empty = ingest.empty(slide)
         except GatewayError as error:
             click.echo(f"Error: {error.detail}", err=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -20,6 +20,9 @@ from gateway.core.queries import Query
 Buffer = bytes | bytearray | memoryview
 Attributes = Mapping[str, str]
 """Keyword of a data element -> its value as text; several values are joined by a backslash."""
+
+Progress = Callable[[int, int], None]
+"""Is told how much is done, and how much there is of all."""
 
 Match = Mapping[str, str | int | None]
 """One match of a search: keyword -> value; counts are int, what is not known is None."""
@@ -157,17 +160,21 @@ class SlidePlan:
     Parameters
     ----------
     file
-        The scanner's file.
+        The scanner's file; of a slide of several files, the one that names it.
     identity
         Digest of the fingerprint and of what the operator stated.
     study, series
         UIDs.
     instances
-        The base level first.
+        The base level first; none while there is something to decode.
     facts
         What the file says that a worklist may complete.
     identified
         What the Study Instance UID derives from.
+    decode
+        Makes the whole plan of a slide whose pixels no client could read as they lie in its
+        files, or None. They are decoded and encoded once into the scratch blob, which the
+        instances of the plan are ``built`` in. See :class:`SlideLibrary` for its errors.
     """
 
     file: LinkedFile
@@ -177,6 +184,7 @@ class SlidePlan:
     instances: tuple[PlannedInstance, ...]
     facts: FileFacts
     identified: Identified
+    decode: Callable[[Scratch, Progress | None], SlidePlan] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +316,13 @@ class Index(Protocol):
         """
         ...
 
-    def add_slide(self, plan: SlidePlan, instances: Sequence[Instance], due: float) -> None:
+    def add_slide(
+        self,
+        plan: SlidePlan,
+        instances: Sequence[Instance],
+        due: float,
+        sha256: str | None = None,
+    ) -> None:
         """Commit a slide and all its instances; visible at once and together.
 
         Parameters
@@ -317,6 +331,9 @@ class Index(Protocol):
             One for each instance of the plan, in its order.
         due
             Time in seconds since the epoch from which the slide waits to be materialised.
+        sha256
+            Digest of the scanner's whole file if all instances are blobs of ours from the start:
+            the slide is materialised then, not linked.
 
         Raises
         ------

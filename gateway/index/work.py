@@ -153,7 +153,13 @@ class SqlIndex:
         rows = self._rows(search_statement(query, self._engine.dialect.name))
         return [dict(row._mapping) for row in rows]
 
-    def add_slide(self, plan: SlidePlan, instances: Sequence[Instance], due: float) -> None:
+    def add_slide(
+        self,
+        plan: SlidePlan,
+        instances: Sequence[Instance],
+        due: float,
+        sha256: str | None = None,
+    ) -> None:
         """Commit a slide and all its instances, or raise Conflict."""
         attributes = plan.instances[0].attributes
         with self._writing() as connection:
@@ -162,8 +168,9 @@ class SqlIndex:
             slide = _file(plan.file) | {
                 "series_id": series_id,
                 "identity": plan.identity,
-                "state": SlideState.LINKED,
+                "state": SlideState.MATERIALISED if sha256 else SlideState.LINKED,
                 "due": due,
+                "sha256": sha256,
             }
             slide_id = _insert(connection, tables.slides, slide)
             rows = [

@@ -17,6 +17,7 @@ from gateway.core.ports import (
     Buffer,
     Index,
     PlannedInstance,
+    Progress,
     SlideLibrary,
     SlidePlan,
     UnmatchedSlide,
@@ -27,9 +28,6 @@ from gateway.dicom.part10 import Part10, decode_header
 from gateway.services.links import Links
 
 _READ = 8 << 20
-
-Progress = Callable[[int, int], None]
-"""Is told the bytes that are done, and the bytes of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +66,13 @@ class Ingest:
         self._clock = clock
         self._delay_s = delay_s
 
-    def add(self, path: str, stated_spacing_um: float | None = None) -> Slide:
-        """Make a slide servable; only its headers are read.
+    def add(
+        self,
+        path: str,
+        stated_spacing_um: float | None = None,
+        progress: Progress | None = None,
+    ) -> Slide:
+        """Make a slide servable; only its headers are read, unless it has to be decoded.
 
         A slide that is there already is not added twice: if it is lost where it was, it is linked
         to where it lies now.
@@ -80,6 +83,8 @@ class Ingest:
             Absolute path of the scanner's file.
         stated_spacing_um
             Pixel spacing of the base level in micrometres, if the file does not state it.
+        progress
+            Is told how far decoding has come.
 
         Raises
         ------
@@ -94,7 +99,9 @@ class Ingest:
         if isinstance(plan, UnmatchedSlide):
             raise Unmatched(f"{path}: {plan.reason}.", fingerprint=plan.file.fingerprint)
         known = self._index.slide(plan.file.fingerprint)
-        if known is None:
+        if known is None and plan.decode:
+            self._add_decoded(plan, progress)
+        elif known is None:
             self._store.put_all(_blobs(plan))  # before the rows that name them
             instances = [_linked(planned, plan.file) for planned in plan.instances]
             with suppress(Conflict):  # another process has just added it
@@ -102,6 +109,26 @@ class Ingest:
         added = self._index.slide(plan.file.fingerprint)
         assert added is not None
         return self._relinked(added, plan)
+
+    def _add_decoded(self, plan: SlidePlan, progress: Progress | None) -> None:
+        """Add a slide whose frames have to be made: as Part 10 blobs from the start.
+
+        Its files are not needed afterwards. Nothing is visible before all of it is durable.
+        """
+        assert plan.decode is not None
+        with self._store.scratch() as scratch, self._store.open(plan.file) as file:
+            plan = plan.decode(scratch, progress)
+            silent = _Report(None, 0)
+            instances: list[Instance] = []
+            for planned in plan.instances:
+                names = Names(planned.key)
+                self._store.put_all({names.of("header"): planned.header})
+                instance = replace(_linked(planned, plan.file), frames=names.of("dcm"))
+                blob = planned.built or file
+                instances.append(self._write(instance, planned.frames, blob, silent))
+            digest = self._digest(plan.file, silent)
+        with suppress(Conflict):  # another process has just added it
+            self._index.add_slide(plan, instances, self._clock(), digest)
 
     def _relinked(self, known: Slide, plan: SlidePlan) -> Slide:
         """Point a slide that was added before to where it lies now, if it is lost where it was."""
@@ -159,18 +186,21 @@ class Ingest:
         tables = [FrameTable.decode(self._store.get(instance.frame_table)) for instance in old]
         total = sum(table.stored_bytes for table in tables) + file.signature.size
         report = _Report(progress, total)
-        new = [self._write(*pair, report) for pair in zip(old, tables, strict=True)]
+        new: list[Instance] = []
+        for instance, table in zip(old, tables, strict=True):
+            with self._links.open(instance.frames) as blob:
+                new.append(self._write(instance, table, blob, report))
         digest = self._digest(file, report)
         self._index.materialised(file.fingerprint, digest, new)
 
     def _write(
-        self, instance: Instance, table: FrameTable | CropTable, report: _Report
+        self, instance: Instance, table: FrameTable | CropTable, source: Blob, report: _Report
     ) -> Instance:
+        """Write an instance as a Part 10 blob; its header is a blob already."""
         names = Names(instance.key)
-        with self._links.open(instance.frames) as blob, self._store.scratch() as scratch:
-            source: Blob = blob
+        with self._store.scratch() as scratch:
             if isinstance(table, CropTable):
-                table = cut_all(table, blob.read, self._library.cut, scratch)
+                table = cut_all(table, source.read, self._library.cut, scratch)
                 source = scratch
             layout = Part10(self._store.get(instance.header), table, instance.transfer_syntax)
             self._store.put(names.of("dcm"), report.watched(layout.chunks(source.view)))

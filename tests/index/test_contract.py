@@ -178,6 +178,15 @@ def test_materialising_swaps_the_frames_of_all_instances(index: SqlIndex) -> Non
     assert slide is not None and slide.state is SlideState.MATERIALISED
 
 
+def test_a_slide_can_be_materialised_from_the_start(index: SqlIndex) -> None:
+    index.add_slide(planned(1), stored(1), due=0.0, sha256="sha")
+    assert index.instances("1.2.1") == stored(1)
+    slide = index.slide("print-1")
+    assert slide is not None
+    assert (slide.state, slide.sha256) == (SlideState.MATERIALISED, "sha")
+    assert index.due_slides(9.0) == []
+
+
 def test_materialising_other_instances_changes_nothing(index: SqlIndex) -> None:
     add(index, 1, 2)
     for wrong in (stored(1)[:1], stored(2)):

@@ -1,0 +1,246 @@
+"""Slides that only OpenSlide can read: decoded when they are added, and encoded once.
+
+OpenSlide is imported when such a slide is read, and not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from converters.encoding import Encoder, Encoding, Pixels, jpeg, native
+from converters.sources import LossyStep, ScannedSlide, SlideFacts, SlideImage
+from gateway.core.errors import SlideUnreadable, Unavailable
+from gateway.core.frames import TileGrid
+from gateway.core.geometry import Placement
+from gateway.core.instances import Flavour
+from gateway.core.ports import Progress, Scratch
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_TILE = 512
+_FLAVOURS = {"label": Flavour.LABEL, "macro": Flavour.OVERVIEW, "thumbnail": Flavour.THUMBNAIL}
+_ESTIMATED = (
+    "The ratio of the scanner's own compression was estimated from the size of all its files."
+)
+
+Properties = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a format knows of a slide besides what OpenSlide says of every slide.
+
+    Parameters
+    ----------
+    lossy_method
+        How the scanner compressed the pixels with loss, or None if it certainly did not.
+    """
+
+    manufacturer: str
+    lossy_method: str | None
+    model: str | None = None
+    serial_number: str | None = None
+    software: str | None = None
+    acquired: datetime | None = None
+    barcode: str | None = None
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Area:
+    """The part of the scanner's canvas that becomes the slide.
+
+    Parameters
+    ----------
+    left, top
+        Of its first pixel, in pixels of the base level.
+    sizes
+        ``(columns, rows)`` of each level.
+    downsamples
+        Pixels of the base level to one of each level.
+    """
+
+    left: int
+    top: int
+    sizes: tuple[tuple[int, int], ...]
+    downsamples: tuple[float, ...]
+
+
+def read_decoded(
+    path: Path,
+    fingerprint: str,
+    files: Sequence[Path],
+    told: Callable[[Properties], Told],
+) -> ScannedSlide:
+    """Read what a slide says of itself; its pixels wait to be decoded.
+
+    Parameters
+    ----------
+    path
+        What OpenSlide is to open.
+    fingerprint
+        Of the slide.
+    files
+        All files of the slide.
+    told
+        Returns what the format knows, by OpenSlide's properties.
+
+    Raises
+    ------
+    Unavailable
+        If OpenSlide is not installed; the message says how to install it.
+    SlideUnreadable
+        If it cannot read the slide.
+    """
+    with _opened(path) as slide:
+        known = told(slide.properties)
+        area = _area(slide)
+        pixel_bytes = 3 * sum(columns * rows for columns, rows in slide.level_dimensions)
+        profile = slide.read_region((0, 0), slide.level_count - 1, (1, 1)).info.get("icc_profile")
+        facts = _facts(slide, known, area)
+    stored = sum(file.stat().st_size for file in files)
+    ratio = max(1.0, pixel_bytes / stored)
+    earlier = (LossyStep(known.lossy_method, ratio),) if known.lossy_method else ()
+    encoding = jpeg()
+
+    def decode(scratch: Scratch, progress: Progress | None) -> tuple[SlideImage, ...]:
+        with _opened(path) as again:
+            return _images(again, area, encoding, earlier, scratch, progress)
+
+    name = f"{_version()}, {encoding.name}"
+    return ScannedSlide(fingerprint, facts, profile, (), decode, name)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        import openslide
+    except (ImportError, OSError) as error:
+        raise Unavailable(
+            f"{path} can only be read with OpenSlide, which is not installed: "
+            "pip install 'slidegate[formats]', or openslide-python and openslide-bin."
+        ) from error
+    try:
+        with openslide.OpenSlide(path) as slide:
+            yield slide
+    except openslide.OpenSlideError as error:
+        raise SlideUnreadable(
+            f"{path} cannot be read: {error}. Copy it again from the scanner, with all its files."
+        ) from error
+
+
+def _version() -> str:
+    import openslide
+
+    return f"OpenSlide {openslide.__library_version__}"
+
+
+def _facts(slide: Any, known: Told, area: _Area) -> SlideFacts:
+    properties = slide.properties
+    row_um, column_um = (_positive(properties.get(f"openslide.mpp-{axis}")) for axis in "yx")
+    remarks = [*known.remarks, *([_ESTIMATED] if known.lossy_method else [])]
+    placement = None
+    if (area.left, area.top, *area.sizes[0]) != (0, 0, *slide.dimensions):
+        placement = Placement.nominal(*slide.dimensions, left=area.left, top=area.top)
+        remarks.append(
+            f"Of the scanner's canvas of {slide.dimensions[0]} x {slide.dimensions[1]} pixels only "
+            f"the scanned part was kept; it begins at column {area.left} and row {area.top}. The "
+            "canvas was assumed to begin in the corner of the slide, with the label to the left."
+        )
+    return SlideFacts(
+        spacing_um=(row_um, column_um) if row_um and column_um else None,
+        objective_power=_positive(properties.get("openslide.objective-power")),
+        acquired=known.acquired,
+        manufacturer=known.manufacturer,
+        model=known.model,
+        serial_number=known.serial_number,
+        software=known.software,
+        barcode=known.barcode,
+        remarks=tuple(remarks),
+        placement=placement,
+    )
+
+
+def _positive(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if 0 < number < 1000 else None
+
+
+def _area(slide: Any) -> _Area:
+    """Return the whole canvas, or what was scanned of it if OpenSlide knows that.
+
+    Its edges are put where pixels of all levels begin: nothing is shifted by a part of a pixel,
+    and all levels show exactly the same area.
+    """
+    downsamples = tuple(map(float, slide.level_downsamples))
+    names = [f"openslide.bounds-{name}" for name in ("x", "y", "width", "height")]
+    step = round(downsamples[-1])
+    whole = all(abs(factor - round(factor)) < 1e-6 for factor in downsamples)
+    if not whole or not all(name in slide.properties for name in names):
+        return _Area(0, 0, tuple(slide.level_dimensions), downsamples)
+    left, top, width, height = (int(slide.properties[name]) for name in names)
+    first, above = left // step * step, top // step * step
+    columns = -(-(left + width - first) // step) * step
+    rows = -(-(top + height - above) // step) * step
+    sizes = tuple((columns // round(factor), rows // round(factor)) for factor in downsamples)
+    return _Area(first, above, sizes, downsamples)
+
+
+def _images(
+    slide: Any,
+    area: _Area,
+    encoding: Encoding,
+    earlier: tuple[LossyStep, ...],
+    scratch: Scratch,
+    progress: Progress | None,
+) -> tuple[SlideImage, ...]:
+    colour = _background(slide)
+    grids = [TileGrid(columns, rows, _TILE, _TILE) for columns, rows in area.sizes]
+    encoder = Encoder(scratch, progress, sum(grid.count for grid in grids))
+    images: list[SlideImage] = []
+    for level, grid in enumerate(grids):
+        factor = area.downsamples[level]
+
+        def tile(row: int, column: int, level: int = level, factor: float = factor) -> Pixels:
+            place = (
+                area.left + round(column * _TILE * factor),
+                area.top + round(row * _TILE * factor),
+            )
+            return _opaque(slide.read_region(place, level, (_TILE, _TILE)), colour)
+
+        images.append(encoder.level(encoding, grid, tile, earlier))
+    sizes = set(area.sizes)
+    for name, flavour in _FLAVOURS.items():
+        if name in slide.associated_images:
+            picture = _opaque(slide.associated_images[name], colour)
+            if flavour is not Flavour.THUMBNAIL or picture.shape[1::-1] not in sizes:
+                images.append(native(flavour, picture, earlier))
+    return tuple(images)
+
+
+def _background(slide: Any) -> tuple[int, int, int]:
+    """Return the colour that the scanner states for where it scanned nothing; else white."""
+    red, green, blue = bytes.fromhex(slide.properties.get("openslide.background-color", "FFFFFF"))
+    return red, green, blue
+
+
+def _opaque(picture: Image, colour: tuple[int, int, int]) -> Pixels:
+    """Return RGB pixels; what is transparent shows the background."""
+    rgba = np.asarray(picture.convert("RGBA"))
+    alpha = rgba[..., 3:]
+    if alpha.min() == 255:
+        return np.ascontiguousarray(rgba[..., :3])
+    weighted = rgba[..., :3].astype(np.uint32) * alpha + np.array(colour, np.uint32) * (255 - alpha)
+    opaque: Pixels = ((weighted + 127) // 255).astype(np.uint8)
+    return opaque

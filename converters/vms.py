@@ -1,0 +1,65 @@
+"""Hamamatsu VMS: an index in INI form, and JPEG files side by side that make the slide.
+
+The JPEGs are as large as the slide is high, so that no client could read them as frames; tiles
+are decoded and encoded once. Its uncompressed relative VMU is read in the same way.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from converters.fingerprint import files_fingerprint
+from converters.openslide import Properties, Told, read_decoded
+from converters.sources import ScannedSlide
+from gateway.core.errors import SlideUnreadable
+
+_HEADS = (b"[Virtual Microscope Specimen]", b"[Uncompressed Virtual Microscope Specimen]")
+_MOST = 1 << 20  # bytes of an index; real ones have a few hundred
+_LISTED = re.compile(
+    r"^(?:ImageFile|MapFile|MacroImage|OptimisationFile)[^=\r\n]*=[ \t]*([^\r\n]*\S)", re.MULTILINE
+)
+
+
+def detects(path: Path) -> bool:
+    """Whether the file is an index that names the JPEGs of a slide."""
+    with path.open("rb") as file:
+        return file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_HEADS)
+
+
+def read(path: Path) -> ScannedSlide:
+    """Read what a VMS says of itself; see :func:`converters.openslide.read_decoded`."""
+    files = _files(path)
+    return read_decoded(path, files_fingerprint(files), list(files.values()), _told)
+
+
+def fingerprint(path: Path) -> str:
+    """Take the fingerprint of all files that the index names.
+
+    Raises
+    ------
+    SlideUnreadable
+        If one of them is not there.
+    """
+    return files_fingerprint(_files(path))
+
+
+def _files(path: Path) -> dict[str, Path]:
+    """Return the index and the files that it names; they lie beside it."""
+    with path.open(encoding="utf-8", errors="surrogateescape") as file:
+        text = file.read(_MOST)
+    names = {name.replace("\\", "/").rpartition("/")[2] for name in _LISTED.findall(text)}
+    files = {name: path.with_name(name) for name in names}
+    for name, file_path in files.items():
+        if not file_path.is_file():
+            raise SlideUnreadable(
+                f"{path} names {name}, which is not beside it; copy all files of the slide."
+            )
+    return {"": path, **files}
+
+
+def _told(properties: Properties) -> Told:
+    uncompressed = "hamamatsu.Layer" not in properties and any(
+        name.startswith("hamamatsu.BitsPerPixel") for name in properties
+    )
+    return Told(manufacturer="Hamamatsu", lossy_method=None if uncompressed else "ISO_10918_1")

@@ -15,8 +15,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from converters.model import dumped, loaded, refuse_foreign, write_text
+from converters.placement import placement_from
 from converters.worklist import Row
 from gateway.core.errors import Conflict
+from gateway.core.geometry import Placement
 from gateway.core.identity import FileFacts, Identified
 from gateway.core.instances import Flavour, derive_uid
 from gateway.dicom.attributes import UNKNOWN
@@ -65,6 +67,13 @@ class Description:
     row
         Of the worklist.
 
+    Attributes
+    ----------
+    spacing_um
+        Row and column spacing of the base level that it states, or None.
+    placement
+        Where the base level lies on the slide, or None.
+
     Raises
     ------
     InvalidInput
@@ -82,7 +91,7 @@ class Description:
         self._equipment = loaded(row, "equipment", json.EquipmentJsonSchema())
         self._slide: Slide = loaded(row, "slide", json.SlideJsonSchema())
         self._label: Label = loaded(row, "label", json.LabelJsonSchema())
-        self.spacing_um = self._spacing_um()
+        self.spacing_um, self.placement = self._image()
         self._of_study = dumped(row, "patient", dicom.PatientDicomSchema(), self._patient)
         study = replace(self._study, uid=UID("1.2"))  # asked for; ours is set elsewhere
         self._of_study.update(dumped(row, "study", dicom.StudyDicomSchema(), study))
@@ -187,20 +196,28 @@ class Description:
         barcode = facts.barcode or self._label.barcode or self.row.match.get("barcode")
         return barcode or "", self._label.text or ""
 
-    def _spacing_um(self) -> float | None:
-        image = self.row.metadata.get("pyramid", {}).get("image", {})
-        if not image:
-            return None
-        try:
-            (size,) = image.values()
-            width, height = float(size["width"]), float(size["height"])
-        except (AttributeError, TypeError, ValueError, KeyError) as error:
+    def _image(self) -> tuple[tuple[float, float] | None, Placement | None]:
+        """Return row and column spacing of the base level in micrometres, and where it lies."""
+        from wsidicom.metadata.schema import json
+
+        image = loaded(self.row, "pyramid.image", json.ImageJsonSchema())
+        size, system = image.pixel_spacing, image.image_coordinate_system
+        if image != type(image)(pixel_spacing=size, image_coordinate_system=system):
             raise self.row.fault(
-                "pyramid.image: only pixel_spacing may be stated, as width and height in mm."
-            ) from error
-        if set(image) != {"pixel_spacing"} or not 0 < width < math.inf or width != height:
-            raise self.row.fault("pyramid.image.pixel_spacing: it is not the same both ways.")
-        return width * 1000
+                "pyramid.image: only pixel_spacing and image_coordinate_system may be stated."
+            )
+        if size and not all(_is_number(side) and side > 0 for side in (size.height, size.width)):
+            raise self.row.fault("pyramid.image.pixel_spacing: width and height are mm above 0.")
+        spacing_um = (1000 * size.height, 1000 * size.width) if size else None
+        if system is None:
+            return spacing_um, None
+        numbers = (system.origin.x, system.origin.y, system.rotation)
+        if system.z_offset is not None or not all(map(_is_number, numbers)):
+            raise self.row.fault(
+                "pyramid.image.image_coordinate_system: origin (x, y in mm) and rotation (degrees) "
+                "may be stated."
+            )
+        return spacing_um, placement_from(system)
 
     def _samples(self, identifier: str | SpecimenIdentifier) -> list[SlideSample]:
         from wsidicom.metadata import SlideSample
@@ -316,3 +333,7 @@ def _issuer(row: Row, text: str) -> Dataset:
     else:
         item.LocalNamespaceEntityID = text
     return item
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -79,11 +79,14 @@ def _texts(value: object, path: str) -> Iterator[tuple[str, str]]:
 
 
 def loaded(row: Row, part: str, schema: Any) -> Any:
-    """Read a part of the model from its JSON form."""
+    """Read a part of the model, such as ``pyramid.image``, from its JSON form."""
     from marshmallow import ValidationError
 
     try:
-        return schema.load(deepcopy(row.metadata.get(part, {})))  # it takes steps apart
+        value: Any = row.metadata
+        for key in part.split("."):
+            value = value.get(key, {})
+        return schema.load(deepcopy(value))  # it takes steps apart
     except ValidationError as error:
         path, message = _first(error.messages)
         raise row.fault(f"{part}{path}: {message}") from error

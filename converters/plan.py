@@ -59,8 +59,11 @@ def plan_slide(
     row_um, column_um = _spacing_um(slide, path, stated_spacing_um, description)
     digest, remarks = slide.fingerprint, []
     if not slide.facts.spacing_um:
-        digest = _stated(digest, f"spacing {row_um!r}")
-        remarks.append(f"Pixel spacing of {row_um} um was stated by the operator.")
+        both = _both((row_um, column_um))
+        digest = _stated(digest, f"spacing {both}")
+        remarks.append(f"Pixel spacing of {both} um was stated by the operator.")
+    if description:
+        stated_placement = stated_placement or description.placement
     if stated_placement:
         digest = _stated(digest, f"placement {stated_placement.numbers!r}")
         remarks.append("Where the image lies on the slide was stated by the operator.")
@@ -108,31 +111,35 @@ def _spacing_um(
     slide: ScannedSlide, path: str, stated_um: float | None, description: Description | None
 ) -> tuple[float, float]:
     """Return row and column spacing of the base level, if all who state them agree."""
-    if description and (listed_um := description.spacing_um):
-        for known_um in slide.facts.spacing_um or (stated_um or listed_um,):
-            if not isclose(known_um, listed_um, rel_tol=1e-6):
-                raise Conflict(
-                    f"{description.row.place}, pixel_spacing (spacing_um): {path} has a pixel "
-                    f"spacing of {known_um} micrometres. Is the row of this slide?"
-                )
-        if not slide.facts.spacing_um:
-            stated_um = stated_um or listed_um
     if stated_um is not None and not 0 < stated_um < inf:
         raise InvalidInput(f"A pixel spacing of {stated_um} micrometres cannot be.")
     own = slide.facts.spacing_um
-    if own is None:
-        if stated_um is None:
-            raise SpacingUnknown(
-                f"{path} does not state its pixel spacing (MPP). Find it out and state it in "
-                "micrometres with --mpp; it is never guessed."
-            )
-        return stated_um, stated_um
-    if stated_um and max(abs(spacing - stated_um) for spacing in own) > 1e-9:
+    if own and stated_um and max(abs(spacing - stated_um) for spacing in own) > 1e-9:
         raise Conflict(
-            f"{path} states a pixel spacing of {' x '.join(map(str, own))} micrometres itself; "
-            "leave --mpp away."
+            f"{path} states a pixel spacing of {_both(own)} micrometres itself; leave --mpp away."
         )
-    return own
+    known = own or (stated_um and (stated_um, stated_um))
+    listed = description and description.spacing_um
+    if description and known and listed and not all(map(_close, known, listed)):
+        raise Conflict(
+            f"{description.row.place}, pixel_spacing (spacing_um): {path} has a pixel spacing of "
+            f"{_both(known)} micrometres. Is the row of this slide?"
+        )
+    if not (found := known or listed):
+        raise SpacingUnknown(
+            f"{path} does not state its pixel spacing (MPP). Find it out and state it in "
+            "micrometres with --mpp; it is never guessed."
+        )
+    return found
+
+
+def _close(one: float, other: float) -> bool:
+    return isclose(one, other, rel_tol=1e-6)
+
+
+def _both(spacing_um: tuple[float, float]) -> str:
+    """Return row and column spacing for people; one number if they are the same."""
+    return " x ".join(map(str, dict.fromkeys(spacing_um)))
 
 
 def _stated(digest: str, what: str) -> str:

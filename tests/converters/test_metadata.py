@@ -269,6 +269,50 @@ def test_a_row_may_state_the_spacing_that_the_file_does_not(tmp_path: Path) -> N
     assert listed.identity == stated.identity
 
 
+@pytest.mark.req("REQ-WSI-19")
+def test_a_row_may_state_where_the_slide_lies(labelled: Path, tmp_path: Path) -> None:
+    system = {"origin": {"x": 20.5, "y": 41.25}, "rotation": 270}
+    row = {
+        "match": {"barcode": "B1"},
+        "metadata": {"pyramid": {"image": {"image_coordinate_system": system}}},
+    }
+    worklist = tmp_path / "w.json"
+    worklist.write_text(json.dumps([row]))
+    plan = planned(labelled, worklist)
+    dataset = base(plan)
+    (origin,) = dataset.TotalPixelMatrixOriginSequence
+    assert origin.XOffsetInSlideCoordinateSystem == 20.5
+    assert origin.YOffsetInSlideCoordinateSystem == 41.25
+    assert dataset.ImageOrientationSlide == [1, 0, 0, 0, -1, 0]  # the label is above
+    remarks = dataset.ContributingEquipmentSequence[0].ContributionDescription
+    assert "lies on the slide was stated by the operator" in remarks
+    assert (
+        plan.identity
+        != planned(labelled, write_csv(tmp_path / "w.csv", {"barcode": "B1"})).identity
+    )
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        [],
+        {"pixel_spacing": {"width": 0.001, "height": 0}},
+        {"pixel_spacing": {"width": "0.001", "height": "0.001"}},
+        {"depth_of_field": 1},
+        {"image_coordinate_system": {"origin": {"x": 1, "y": 2}}},
+        {"image_coordinate_system": {"origin": {"x": 1, "y": "far"}, "rotation": 0}},
+        {"image_coordinate_system": {"origin": {"x": 1, "y": 2}, "rotation": 0, "z_offset": 1}},
+    ],
+)
+def test_a_row_that_states_no_image_that_can_be_is_refused(
+    image: object, labelled: Path, tmp_path: Path
+) -> None:
+    row = {"match": {"barcode": "B1"}, "metadata": {"pyramid": {"image": image}}}
+    (tmp_path / "w.json").write_text(json.dumps([row]))
+    with pytest.raises(InvalidInput, match=r"pyramid\.image"):
+        planned(labelled, tmp_path / "w.json")
+
+
 # -- malformed worklists
 
 

@@ -25,6 +25,7 @@ Json = dict[str, object]
 _BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 _NUMBERS = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
 _STEP = re.compile(r"[0-9A-Fa-f]{8}\Z")
+_CHARACTER_SET = 0x00080005
 _PIXEL_DATA = {0x7FE00001, 0x7FE00002, 0x7FE00008, 0x7FE00009, 0x7FE00010}
 
 
@@ -46,6 +47,9 @@ def dataset_json(
     result: Json = {}
     for element in dataset:
         if element.tag in _PIXEL_DATA or element.tag.group == 2:
+            continue
+        if element.tag == _CHARACTER_SET:
+            result[f"{element.tag:08X}"] = {"vr": "CS", "Value": ["ISO_IR 192"]}  # JSON is UTF-8
             continue
         place = f"{path}{element.tag:08X}"
         result[f"{element.tag:08X}"] = _element_json(element, place, bulk_data_uri, inline_limit)

@@ -31,6 +31,9 @@ _FAR = 1 << 27
 """Bytes of a window above which its pieces are read one by one."""
 
 _PIXEL_DATA = b"\xe0\x7f\x10\x00OB\x00\x00"
+_NATIVE_PIXEL_DATA = b"\xe0\x7f\x10\x00OW\x00\x00"
+"""OW is right for samples of any size (PS3.5 8.1.1, A.2)."""
+
 _EXTENDED_OFFSETS = b"\xe0\x7f\x01\x00OV\x00\x00"
 _EXTENDED_LENGTHS = b"\xe0\x7f\x02\x00OV\x00\x00"
 _UNDEFINED_LENGTH = b"\xff\xff\xff\xff"
@@ -102,7 +105,7 @@ class Part10:
             self._padded = lengths
             starts = np.cumsum(lengths) - lengths
             total = int(lengths.sum())
-            self._head = header + _PIXEL_DATA + (total + total % 2).to_bytes(4, "little")
+            self._head = header + _NATIVE_PIXEL_DATA + (total + total % 2).to_bytes(4, "little")
             self._tail = b"\x00" * (total % 2)
             first = len(self._head)
         self.frame_table = FrameTable(b"", starts + first, lengths)

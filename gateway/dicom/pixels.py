@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Callable
 from io import BytesIO
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
+from pydicom.uid import (
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
 
+from gateway.core.bitstreams import jpeg_segments, states_rgb
 from gateway.core.errors import Unavailable
 from gateway.core.instances import (
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -14,20 +26,37 @@ from gateway.core.instances import (
     JPEG_BASELINE,
 )
 
-MEDIA_TYPES = {
+MEDIA_TYPES: dict[str, str] = {
     EXPLICIT_VR_LITTLE_ENDIAN: "application/octet-stream",
     JPEG_BASELINE: "image/jpeg",
+    JPEGLossless: "image/jpeg",
+    JPEGLosslessSV1: "image/jpeg",
+    JPEGLSLossless: "image/jls",
+    JPEGLSNearLossless: "image/jls",
     JPEG_2000_LOSSLESS: "image/jp2",
     JPEG_2000: "image/jp2",
+    RLELossless: "image/dicom-rle",
 }
-"""Media type of single frames by transfer syntax (PS3.18 8.7.3.3)."""
-
-_CODECS = {JPEG_BASELINE: "JPEG", JPEG_2000_LOSSLESS: "JPEG2000", JPEG_2000: "JPEG2000"}
-_MOST_PIXELS = 1 << 26  # of a frame that is decoded: it is held in memory
+"""Media type of single frames by transfer syntax (PS3.18 8.7.3.3): all that can be served."""
 
 
-def decoded(bitstream: bytes, transfer_syntax: str) -> bytes:
-    """Return a frame as native pixels: rows from the top, R, G, B bytes of each pixel.
+_MOST_PIXELS = 1 << 26
+"""Pixels of a frame that is decoded; a small bit stream can state any size."""
+
+_FRAME_HEADERS = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), 0xF7)
+"""Markers of JPEG's frame headers, and of JPEG-LS's."""
+
+
+def decoded(bitstream: bytes, transfer_syntax: str, photometric: Callable[[], str]) -> bytes:
+    """Return a frame as native pixels: rows from the top, the samples of each pixel together.
+
+    Samples of colours are R, G and B, of one byte or, little endian, two.
+
+    Parameters
+    ----------
+    photometric
+        Tells the Photometric Interpretation of the image; asked only where the bit stream does
+        not say what its colours are.
 
     Raises
     ------
@@ -37,9 +66,77 @@ def decoded(bitstream: bytes, transfer_syntax: str) -> bytes:
     if transfer_syntax == EXPLICIT_VR_LITTLE_ENDIAN:
         return bitstream
     try:
-        with Image.open(BytesIO(bitstream), formats=[_CODECS[transfer_syntax]]) as image:
-            if image.width * image.height > _MOST_PIXELS:
-                raise Unavailable("The stored frame is too large to be decoded here.")
-            return image.convert("RGB").tobytes()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if transfer_syntax == JPEG_BASELINE:
+            return _jpeg(bitstream, photometric)
+        return _DECODERS[transfer_syntax](bitstream)
+    except Unavailable:
+        raise
+    except Exception as error:  # each codec has errors of its own
         raise Unavailable("The stored frame is damaged and cannot be decoded.") from error
+
+
+def _jpeg(bitstream: bytes, photometric: Callable[[], str]) -> bytes:
+    if states_rgb(bitstream) is None and photometric() == "RGB":
+        decode = _codec("jpeg8_decode")
+        return _octets(decode(bitstream, colorspace="RGB", outcolorspace="RGB"))
+    with Image.open(BytesIO(bitstream), formats=["JPEG"]) as image:
+        if image.width * image.height > _MOST_PIXELS:
+            raise _too_large()
+        return (image if image.mode == "L" else image.convert("RGB")).tobytes()
+
+
+def _codec(name: str) -> Callable[..., NDArray[np.generic]]:
+    import imagecodecs  # most never need it
+
+    codec: Callable[..., NDArray[np.generic]] = getattr(imagecodecs, name)
+    return codec
+
+
+def _stating_size(codec: str) -> Callable[[bytes], bytes]:
+    """Return a decoder of bit streams that state their size, which is looked at before."""
+
+    def decode(bitstream: bytes) -> bytes:
+        columns, rows = _stated_size(bitstream)
+        if columns * rows > _MOST_PIXELS:
+            raise _too_large()
+        return _octets(_codec(codec)(bitstream))
+
+    return decode
+
+
+def _stated_size(bitstream: bytes) -> tuple[int, int]:
+    if bitstream.startswith(b"\xff\x4f"):  # JPEG 2000: SIZ follows at once (ISO 15444-1 A.5.1)
+        columns, rows = struct.unpack_from(">II", bitstream, 8)
+        return columns, rows
+    for segment in jpeg_segments(bitstream):
+        if segment.marker in _FRAME_HEADERS:
+            rows, columns = struct.unpack_from(">HH", bitstream, segment.start + 5)
+            return columns, rows
+    raise ValueError("no frame header")
+
+
+def _too_large() -> Unavailable:
+    return Unavailable("The stored frame is too large to be decoded here.")
+
+
+def _octets(pixels: NDArray[np.generic]) -> bytes:
+    return pixels.astype(pixels.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def _rle(bitstream: bytes) -> bytes:
+    """Undo the segments: one for each byte of each sample, the highest first (PS3.5 G)."""
+    (segments,) = struct.unpack_from("<I", bitstream)
+    samples, kind = (segments // 2, "<u2") if segments % 2 == 0 else (segments, "u1")
+    planes = np.frombuffer(_codec("dicomrle_decode")(bitstream, kind), kind)
+    return planes.reshape(samples, -1).T.tobytes()
+
+
+_DECODERS: dict[str, Callable[[bytes], bytes]] = {
+    JPEGLossless: _stating_size("jpegsof3_decode"),
+    JPEGLosslessSV1: _stating_size("jpegsof3_decode"),
+    JPEGLSLossless: _stating_size("jpegls_decode"),
+    JPEGLSNearLossless: _stating_size("jpegls_decode"),
+    JPEG_2000_LOSSLESS: _stating_size("jpeg2k_decode"),
+    JPEG_2000: _stating_size("jpeg2k_decode"),
+    RLELossless: _rle,
+}

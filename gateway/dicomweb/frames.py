@@ -8,7 +8,7 @@ the same.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
@@ -17,7 +17,6 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from gateway.core.errors import InvalidInput
 from gateway.core.instances import (
-    EXPLICIT_VR_LITTLE_ENDIAN,
     Instance,
     InstanceKey,
     checked_uid,
@@ -35,6 +34,9 @@ _FRAMES = re.compile(
     r"/dicom-web/studies/([^/]+)/series/([^/]+)/instances/([^/]+)/frames/([^/]+)/?\Z"
 )
 _METHODS = ("GET", "HEAD", "OPTIONS")
+
+Form = Callable[[bytes], bytes]
+"""Makes another form of a stored frame."""
 
 MOST_FRAMES = 10_000
 """Frames that one request may ask for."""
@@ -100,20 +102,35 @@ class FrameLane:
         location = (
             f"{self._base_url}/studies/{study}/series/{series}/instances/{sop_instance}/frames/"
         )
+        form = self._form(offer, instance)
         if len(frame_numbers) == 1:
-            frame = _as(offer, instance, self._retrieve.frame(instance, frame_numbers[0]))
+            frame = form(self._retrieve.frame(instance, frame_numbers[0]))
             if not offer.multipart:
                 return offer.content_type, len(frame), [frame]
             multipart = Multipart(offer)
             body = multipart.head(f"{location}{frame_numbers[0]}") + frame + multipart.tail
             return multipart.content_type, len(body), [body]
         multipart = Multipart(offer)
-        sizes, frames = _in_form(offer, instance, self._retrieve.frames(instance, frame_numbers))
+        sizes, frames = _in_form(form, self._retrieve.frames(instance, frame_numbers))
         locations = [f"{location}{number}" for number in frame_numbers]
         # With its length told, an answer that breaks off cannot be taken for a whole one.
         size = None if sizes is None else multipart.size(locations, sizes)
         parts = (Part(*part) for part in zip(locations, ((one,) for one in frames), strict=True))
         return multipart.content_type, size, self._bulk.guarded(_coalesced(multipart.stream(parts)))
+
+    def _form(self, offer: Offer, instance: Instance) -> Form:
+        """Return what makes the form that is offered of a stored frame."""
+        if offer.transfer_syntax == instance.transfer_syntax:
+            return _as_stored
+
+        def photometric() -> str:
+            return str(self._retrieve.header(instance).get("PhotometricInterpretation"))
+
+        return lambda frame: decoded(frame, instance.transfer_syntax, photometric)
+
+
+def _as_stored(frame: bytes) -> bytes:
+    return frame
 
 
 def _frame_numbers(listed: str) -> list[int]:
@@ -136,19 +153,11 @@ def _accept(environ: WSGIEnvironment) -> str | None:
     return environ.get("HTTP_ACCEPT")
 
 
-def _as(offer: Offer, instance: Instance, frame: bytes) -> bytes:
-    if offer.transfer_syntax == EXPLICIT_VR_LITTLE_ENDIAN:
-        return decoded(frame, instance.transfer_syntax)
-    return frame
-
-
-def _in_form(
-    offer: Offer, instance: Instance, frames: Frames
-) -> tuple[list[int] | None, Iterator[bytes]]:
+def _in_form(form: Form, frames: Frames) -> tuple[list[int] | None, Iterator[bytes]]:
     """Return sizes and bytes of frames as offered; decoded, all are of one size."""
-    if offer.transfer_syntax == instance.transfer_syntax:
+    if form is _as_stored:
         return frames.sizes, frames.bitstreams
-    pixels = (_as(offer, instance, frame) for frame in frames.bitstreams)
+    pixels = (form(frame) for frame in frames.bitstreams)
     first = next(pixels)
     sizes = frames.sizes and [len(first)] * len(frames.sizes)
     return sizes, chain([first], pixels)

@@ -17,6 +17,7 @@ from gateway.index.work import open_index
 from gateway.services.ingest import Ingest
 from gateway.services.links import Links
 from gateway.services.query import Search
+from gateway.services.receive import Receive
 from gateway.services.retrieve import Retrieve
 from gateway.settings import Address, Settings
 from gateway.store.files import FileStore
@@ -58,6 +59,7 @@ class Services:
     ingest: Ingest
     retrieve: Retrieve
     search: Search
+    receive: Receive
 
 
 def open_services(settings: Settings) -> Services:
@@ -69,7 +71,8 @@ def open_services(settings: Settings) -> Services:
     links = Links(index, store, library)
     ingest = Ingest(index, store, library, links, time.time, settings.materialise_after_s or 0)
     retrieve = Retrieve(index, store, links, library.cut)
-    return Services(index, store, links, ingest, retrieve, Search(index, retrieve))
+    receive = Receive(index, store, retrieve)
+    return Services(index, store, links, ingest, retrieve, Search(index, retrieve), receive)
 
 
 def open_watch(settings: Settings) -> Watch:

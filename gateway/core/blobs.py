@@ -12,6 +12,11 @@ class InMemory:
 
     content: bytes
 
+    @property
+    def size(self) -> int:
+        """Bytes of the whole."""
+        return len(self.content)
+
     def read(self, offset: int, length: int) -> bytes:
         """Return exactly that range."""
         return self.content[offset : offset + length]

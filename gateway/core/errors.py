@@ -13,6 +13,7 @@
         FrameNotFound               404
       NotAcceptable                 406
       Conflict                      409
+        DuplicateInstance           409
         Unmatched                   409
       InvalidDataset                409
       UnsupportedSopClass           409
@@ -128,6 +129,13 @@ class Conflict(GatewayError):
     code = "conflict"
     title = "Conflict"
     http_status = 409
+
+
+class DuplicateInstance(Conflict):
+    """Another object of the same SOP Instance UID is stored."""
+
+    code = "duplicate-instance"
+    title = "Another object under this UID"
 
 
 class InvalidDataset(GatewayError):

@@ -11,12 +11,13 @@ from enum import StrEnum
 from gateway.core.errors import InvalidUid
 
 VL_WHOLE_SLIDE_MICROSCOPY = "1.2.840.10008.5.1.4.1.1.77.1.6"
+IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
 JPEG_2000_LOSSLESS = "1.2.840.10008.1.2.4.90"
 JPEG_2000 = "1.2.840.10008.1.2.4.91"
 
-_UID = re.compile(r"[0-9.]{1,64}\Z")
+_UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(?:\.[0-9]+)*\Z")
 
 
 def checked_uid(text: str) -> str:
@@ -25,10 +26,10 @@ def checked_uid(text: str) -> str:
     Raises
     ------
     InvalidUid
-        If it is not 1 to 64 digits and dots.
+        If it is not 1 to 64 digits and dots, with a digit on each side of a dot.
     """
     if not _UID.match(text):
-        raise InvalidUid("A UID is 1 to 64 digits and dots.")
+        raise InvalidUid("A UID is 1 to 64 characters: numbers with dots between them.")
     return text
 
 
@@ -131,6 +132,9 @@ class Instance:
         Name of the blob that holds its frame table.
     frames
         Where the frames lie: the name of a blob of ours, or a linked file.
+    received_header
+        Name of the header that the blob of frames itself begins with, if that blob is a Part 10
+        stream as somebody sent it.
     """
 
     key: InstanceKey
@@ -139,6 +143,12 @@ class Instance:
     header: str
     frame_table: str
     frames: str | LinkedFile
+    received_header: str | None = None
+
+    @property
+    def verbatim(self) -> bool:
+        """Whether the blob of frames is, as it is, the whole instance with its header."""
+        return self.received_header == self.header
 
 
 class SlideState(StrEnum):

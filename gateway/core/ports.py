@@ -31,6 +31,11 @@ Match = Mapping[str, str | int | None]
 class Blob(Protocol):
     """An open blob, to be read at any place; a context manager that closes it."""
 
+    @property
+    def size(self) -> int:
+        """Bytes of the whole."""
+        ...
+
     def read(self, offset: int, length: int) -> bytes:
         """Return exactly that range.
 
@@ -66,6 +71,20 @@ class Scratch(Blob, Protocol):
         ...
 
 
+class Arrival(Blob, Protocol):
+    """A blob that came in and has no name yet: it is gone when it is closed without one."""
+
+    def keep(self, name: str) -> None:
+        """Give it a name: durable under it when this returns, absent there if it raises.
+
+        Raises
+        ------
+        OutOfResources
+            If the disk is full.
+        """
+        ...
+
+
 class BlobStore(Protocol):
     """Immutable byte strings under names, durable before they are visible."""
 
@@ -83,6 +102,16 @@ class BlobStore(Protocol):
         """Write several small blobs as :meth:`put` does, sooner than one by one.
 
         If it raises, some of them may be there; each is absent or complete.
+        """
+        ...
+
+    def arrive(self, chunks: Iterable[Sequence[Buffer]]) -> Arrival:
+        """Write what is to be looked at before it gets a name, or none.
+
+        Raises
+        ------
+        OutOfResources
+            If the disk is full; nothing remains of the attempt.
         """
         ...
 
@@ -274,6 +303,22 @@ class SlideLibrary(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """An instance that is there, and what came in when it came.
+
+    Parameters
+    ----------
+    instance
+        The instance.
+    sha256
+        Hexadecimal digest of the Part 10 stream that was received; None if none was.
+    """
+
+    instance: Instance
+    sha256: str | None
+
+
 class Index(Protocol):
     """The rows behind the doors. Each writing method is one transaction."""
 
@@ -300,6 +345,39 @@ class Index(Protocol):
         ------
         NotFound
             If there is none.
+        """
+        ...
+
+    def holding(self, sop_instance: str) -> Holding | None:
+        """Return the instance of a SOP Instance UID, whatever study it is in, or None."""
+        ...
+
+    def check_study(self, attributes: Attributes) -> None:
+        """Compare what an instance says of its study and series with what is stored of them.
+
+        Raises
+        ------
+        Conflict
+            If its study is that of another patient, or its series is in another study.
+        """
+        ...
+
+    def add_instance(self, instance: Instance, attributes: Attributes, sha256: str) -> None:
+        """Commit an instance that was received.
+
+        Parameters
+        ----------
+        attributes
+            What the index keeps of its header.
+        sha256
+            Hexadecimal digest of what came in.
+
+        Raises
+        ------
+        DuplicateInstance
+            If its SOP Instance UID is there already.
+        Conflict
+            As :meth:`check_study`.
         """
         ...
 

@@ -38,7 +38,7 @@ from gateway.dicom.attributes import INDEXED, LEVEL_OF, vr_of
 Form = Callable[[str], str | None]
 """Makes of a text what can be compared; None if the text is no value of its kind."""
 
-REVISIONS: Final = ("0001",)
+REVISIONS: Final = ("0001", "0002")
 """All revisions of the schema that this code knows, oldest first."""
 
 MULTI_VALUED: Final = frozenset({"ImageType"})
@@ -176,6 +176,8 @@ instances = Table(
     Column("header", _TEXT, nullable=False),
     Column("frame_table", _TEXT, nullable=False),
     Column("frames", _TEXT),  # NULL: in the file of its slide
+    Column("received_header", _TEXT),
+    Column("sha256", _TEXT),  # of what was received; NULL: nothing was
     Index("instances_uid", "SOPInstanceUID", unique=True),
     Index("instances_of_series", "series_id"),
     Index("instances_of_slide", "slide_id"),

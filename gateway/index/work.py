@@ -26,7 +26,7 @@ from sqlalchemy import (
     update,
 )
 
-from gateway.core.errors import Conflict, NotFound
+from gateway.core.errors import Conflict, DuplicateInstance, NotFound
 from gateway.core.instances import (
     Instance,
     InstanceKey,
@@ -35,7 +35,7 @@ from gateway.core.instances import (
     Slide,
     SlideState,
 )
-from gateway.core.ports import Attributes, Match, SlidePlan
+from gateway.core.ports import Attributes, Holding, Match, SlidePlan
 from gateway.core.queries import Query, QueryLevel
 from gateway.index import tables
 from gateway.index.connect import connect, driver_errors, translated, translating, writer
@@ -56,6 +56,7 @@ _INSTANCES: Final = (
         tables.instances.c.header,
         tables.instances.c.frame_table,
         tables.instances.c.frames,
+        tables.instances.c.received_header,
         *_FILE,
     )
     .join_from(tables.studies, tables.series)
@@ -147,6 +148,30 @@ class SqlIndex:
         if not found:
             raise NotFound("There is no such study, series or instance.", study=study)
         return found
+
+    def holding(self, sop_instance: str) -> Holding | None:
+        """Return the instance of a SOP Instance UID, or None."""
+        wanted = _INSTANCES.add_columns(tables.instances.c.sha256)
+        rows = self._rows(wanted.where(_instance_uid == sop_instance))
+        return Holding(_instance(*rows[0][:-1]), rows[0][-1]) if rows else None
+
+    def check_study(self, attributes: Attributes) -> None:
+        """Raise Conflict if an instance contradicts what is stored of its study or series."""
+        with translating(), self._engine.connect() as connection:
+            _check_study(connection, attributes)
+
+    def add_instance(self, instance: Instance, attributes: Attributes, sha256: str) -> None:
+        """Commit an instance that was received, or raise DuplicateInstance or Conflict."""
+        uid = instance.key.instance
+        with self._writing() as connection:
+            # Writers wait for each other: what is not there now, nobody else is adding.
+            if connection.execute(select(_instance_uid).where(_instance_uid == uid)).first():
+                raise DuplicateInstance(instance=uid)
+            _check_study(connection, attributes)
+            series_id = _series(connection, _study(connection, attributes), attributes)
+            row = tables.attribute_row(QueryLevel.INSTANCE, attributes) | _place(instance)
+            row |= {"series_id": series_id, "sha256": sha256}
+            connection.execute(insert(tables.instances), row)
 
     def search(self, query: Query) -> list[Match]:
         """Return the matches in the order in which they came."""
@@ -275,6 +300,7 @@ def _instance(
     header: str,
     frame_table: str,
     frames: str | None,
+    received_header: str | None,
     *file: Any,
 ) -> Instance:
     return Instance(
@@ -284,6 +310,7 @@ def _instance(
         header,
         frame_table,
         _linked(*file) if frames is None else frames,
+        received_header,
     )
 
 
@@ -294,6 +321,7 @@ def _place(instance: Instance) -> dict[str, Any]:
         "header": instance.header,
         "frame_table": instance.frame_table,
         "frames": instance.frames if isinstance(instance.frames, str) else None,
+        "received_header": instance.received_header,
     }
 
 
@@ -310,6 +338,27 @@ def _slide(
 ) -> Slide:
     file = _linked(path, fingerprint, signature)
     return Slide(study, series, file, identity, SlideState(state), instances, sha256)
+
+
+def _check_study(connection: Connection, attributes: Attributes) -> None:
+    said = tables.attribute_row(QueryLevel.STUDY, attributes)
+    study, series = said["StudyInstanceUID"], attributes["SeriesInstanceUID"]
+    patient = select(tables.studies.c.PatientID).where(_study_uid == study)
+    known = connection.execute(patient).first()
+    if known is not None and (known[0] or "") != (said["PatientID"] or ""):
+        raise Conflict(
+            "The study of this object is stored with another Patient ID. Correct the object, or "
+            "give it the UID of a study of its own.",
+            study=str(study),
+        )
+    of_study = select(_study_uid).join_from(tables.series, tables.studies)
+    other = connection.execute(of_study.where(_series_uid == series)).scalar()
+    if other is not None and other != study:
+        raise Conflict(
+            "The series of this object is stored in another study. A series belongs to one study: "
+            "correct the UIDs of the object.",
+            series=series,
+        )
 
 
 def _study(connection: Connection, attributes: Attributes) -> int:

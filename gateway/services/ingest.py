@@ -93,7 +93,7 @@ class Ingest:
         Unmatched
             If a worklist is configured and does not say whose slide it is.
         Conflict
-            If it was added with another stated spacing, or as another's.
+            If it was added with another stated spacing, or as another's, or came as DICOM objects.
         """
         plan = self._library.plan(path, stated_spacing_um)
         if isinstance(plan, UnmatchedSlide):
@@ -107,7 +107,11 @@ class Ingest:
             with suppress(Conflict):  # another process has just added it
                 self._index.add_slide(plan, instances, self._clock())
         added = self._index.slide(plan.file.fingerprint)
-        assert added is not None
+        if added is None:
+            raise Conflict(
+                "Instances of this slide came as DICOM objects before; they are there already.",
+                study=plan.study,
+            )
         return self._relinked(added, plan)
 
     def _add_decoded(self, plan: SlidePlan, progress: Progress | None) -> None:

@@ -18,6 +18,7 @@ from gateway.dicom.part10 import Part10, decode_header
 from gateway.services.links import Links
 
 _REMEMBERED = 4096
+_WINDOW = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,9 @@ class Retrieve:
 
         Frames that have to be cut are cut first, because a file begins with where they lie.
         """
+        if instance.verbatim:
+            whole = self._links.open(instance.frames)
+            return Part10Stream(whole.size, _started(_whole(whole)))
         table = FrameTable.decode(self._store.get(instance.frame_table))
         with ExitStack() as stack:
             blob: Blob = stack.enter_context(self._links.open(instance.frames))
@@ -209,6 +213,13 @@ def _pieces(held: ExitStack, layout: Part10, blob: Blob) -> Iterator[bytes]:
     with held:
         for buffers in layout.chunks(blob.view):
             yield b"".join(buffers)
+
+
+def _whole(blob: Blob) -> Iterator[bytes]:
+    with blob:
+        size = blob.size
+        for offset in range(0, size, _WINDOW):
+            yield blob.read(offset, min(_WINDOW, size - offset))
 
 
 def _started(pieces: Iterator[bytes]) -> Iterator[bytes]:

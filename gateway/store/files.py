@@ -23,7 +23,7 @@ from gateway.core.instances import LinkedFile, Signature
 from gateway.core.ports import Buffer
 
 _PART = ".part"
-_ASIDE = re.compile(r"\.[0-9.]+\.[a-z]+\.[0-9a-f]{8}\.part\Z")
+_ASIDE = re.compile(r"\.[0-9.]+(?:-[0-9a-f]+)?\.[a-z]+\.[0-9a-f]{8}\.part\Z")
 """A temporary of ours, named after a UID; what is named otherwise is somebody else's."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -57,6 +57,14 @@ class FileBlob:
             return bytes(self.view(offset, length))
         self._check()
         return data
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole file."""
+        try:
+            return os.fstat(self._descriptor).st_size
+        except OSError as error:
+            raise _read_failed(error) from error
 
     def view(self, offset: int, length: int) -> memoryview:
         """Return that range in reused memory; see :meth:`gateway.core.ports.Blob.view`."""
@@ -111,6 +119,30 @@ class FileScratch(FileBlob):
             _write_some(self._descriptor, [data])
 
 
+class FileArrival(FileBlob):
+    """A file that was written aside and waits for its name."""
+
+    def __init__(self, root: Path, aside: Path, descriptor: int) -> None:
+        self._expected = None
+        self._buffer = bytearray()
+        self._root = root
+        self._aside = aside
+        self._descriptor = descriptor
+
+    def keep(self, name: str) -> None:
+        """Give it a name; see :meth:`gateway.core.ports.Arrival.keep`."""
+        target = self._root / name
+        with _disk_errors(target):
+            made = _make_folders(target.parent)
+            os.fsync(self._descriptor)
+            self._aside.rename(target)
+            _settle({target.parent, *made})
+
+    def __exit__(self, *exc: object) -> None:
+        self._aside.unlink(missing_ok=True)  # not there any more if it was kept
+        os.close(self._descriptor)
+
+
 class FileStore:
     """Blobs as files below one folder; a name is a relative path with ``/`` in it.
 
@@ -125,17 +157,32 @@ class FileStore:
 
     def put(self, name: str, chunks: Iterable[Sequence[Buffer]]) -> None:
         """Write a blob; see :meth:`gateway.core.ports.BlobStore.put`."""
-        self._settle(self._place(name, chunks))
+        with _disk_errors(self._root):
+            _settle(self._place(name, chunks))
+
+    def arrive(self, chunks: Iterable[Sequence[Buffer]]) -> FileArrival:
+        """Write what has no name yet; see :meth:`gateway.core.ports.BlobStore.arrive`."""
+        aside = _aside(self._root / "0.arrival")
+        with _disk_errors(aside), _removed_on_error(aside):
+            _make_folders(self._root)
+            descriptor = _created(aside)
+            try:
+                _write(descriptor, chunks)
+            except BaseException:
+                os.close(descriptor)
+                raise
+        return FileArrival(self._root, aside, descriptor)
 
     def put_all(self, blobs: Mapping[str, bytes]) -> None:
         """Write several small blobs; see :meth:`gateway.core.ports.BlobStore.put_all`."""
         touched = [self._place(name, [[content]]) for name, content in blobs.items()]
-        self._settle(set().union(*touched))
+        with _disk_errors(self._root):
+            _settle(set().union(*touched))
 
     def _place(self, name: str, chunks: Iterable[Sequence[Buffer]]) -> set[Path]:
         """Write a blob and rename it into place; return the folders that got a new entry."""
         target = self._root / name
-        aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}{_PART}")
+        aside = _aside(target)
         with _disk_errors(target), _removed_on_error(aside):
             made = _make_folders(target.parent)
             descriptor = _created(aside)
@@ -146,12 +193,6 @@ class FileStore:
             finally:
                 os.close(descriptor)
         return {target.parent, *made}
-
-    def _settle(self, folders: set[Path]) -> None:
-        """Make new entries of folders durable."""
-        with _disk_errors(self._root):
-            for folder in folders:
-                _sync_folder(folder)
 
     def get(self, name: str) -> bytes:
         """Return a whole blob; see :meth:`gateway.core.ports.BlobStore.get`."""
@@ -199,6 +240,10 @@ class FileStore:
         return sum(_remove_if_abandoned(aside) for aside in found if _ASIDE.match(aside.name))
 
 
+def _aside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}{_PART}")
+
+
 def _read_failed(error: OSError) -> Unavailable:
     return Unavailable(f"The disk failed at a read: {error.strerror}.")
 
@@ -228,7 +273,7 @@ def _write_some(descriptor: int, buffers: Sequence[Buffer]) -> int:
 def _created(aside: Path) -> int:
     """Create a file and lock it, which tells a sweep that its writer lives."""
     while True:
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        descriptor = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:
             return descriptor
@@ -242,12 +287,14 @@ def _make_folders(folder: Path) -> list[Path]:
     return [place.parent for place in missing]
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _settle(folders: set[Path]) -> None:
+    """Make new entries of folders durable."""
+    for folder in folders:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _remove_if_abandoned(aside: Path) -> bool:

@@ -26,6 +26,7 @@ from pydicom.datadict import dictionary_VM, tag_for_keyword
 
 from gateway.core.errors import (
     Conflict,
+    DuplicateInstance,
     GatewayError,
     InvalidInput,
     InvalidQuery,
@@ -122,6 +123,63 @@ def test_a_conflict_leaves_no_half_slide(index: SqlIndex, clash: str) -> None:
     assert len(index.search(Query(STUDY))) == 1
     assert len(index.search(Query(SERIES))) == 1
     assert len(index.search(Query(INSTANCE))) == 2
+
+
+def received(number: int, study: str = "", **attributes: str) -> tuple[Instance, dict[str, str]]:
+    """Return an instance as it comes from somebody else, and what the index keeps of it."""
+    one = planned(number, study, **attributes).instances[0]
+    header = f"{one.key.instance}.header"
+    instance = Instance(one.key, one.transfer_syntax, 7, header, "table", "blob.dcm", header)
+    return instance, dict(one.attributes)
+
+
+def test_a_received_instance_is_held_with_its_digest(index: SqlIndex) -> None:
+    instance, attributes = received(1, PatientID="p")
+    assert index.holding(instance.key.instance) is None
+    index.check_study(attributes)
+    before = index.epoch()
+    index.add_instance(instance, attributes, "5ha")
+    assert index.epoch() != before
+    assert index.instance(instance.key) == instance
+    assert index.instance(instance.key).verbatim
+    holding = index.holding(instance.key.instance)
+    assert holding is not None
+    assert (holding.instance, holding.sha256) == (instance, "5ha")
+    assert index.slides() == []
+    (match,) = index.search(Query(STUDY))
+    assert (match["PatientID"], match["NumberOfStudyRelatedInstances"]) == ("p", 1)
+
+
+def test_the_instances_of_slides_are_held_without_a_digest(index: SqlIndex) -> None:
+    add(index, 1)
+    (one, _) = linked(planned(1))
+    holding = index.holding(one.key.instance)
+    assert holding is not None
+    assert (holding.instance, holding.sha256) == (one, None)
+    assert not holding.instance.verbatim
+    with pytest.raises(DuplicateInstance):
+        index.add_instance(*received(1), "5ha")
+
+
+def test_a_study_is_of_one_patient_and_a_series_of_one_study(index: SqlIndex) -> None:
+    index.add_instance(*received(1, PatientID="p"), "5ha")
+    add(index, 2)
+    before = index.epoch()
+    strangers = [
+        received(3, "1.2.1", PatientID="q"),
+        received(3, "1.2.1"),
+        received(3, "1.2.2", PatientID="p"),
+        received(3, SeriesInstanceUID="1.3.1"),
+    ]
+    for instance, attributes in strangers:
+        with pytest.raises(Conflict):
+            index.check_study(attributes)
+        with pytest.raises(Conflict):
+            index.add_instance(instance, attributes, "5ha")
+    assert index.epoch() == before
+    assert len(index.search(Query(INSTANCE))) == 3
+    index.add_instance(*received(4, "1.2.1", PatientID="p"), "5ha")
+    index.add_instance(*received(5, "1.2.2", PatientID=""), "5ha")
 
 
 def test_an_instance_is_found_under_its_own_three_uids_only(index: SqlIndex) -> None:

@@ -53,6 +53,38 @@ def test_what_fails_while_it_is_written_leaves_nothing(store: FileStore, tmp_pat
     assert [path.name for path in (tmp_path / "blobs/folder").iterdir()] == ["blob"]
 
 
+def test_what_arrived_is_read_and_then_kept_or_gone(store: FileStore, tmp_path: Path) -> None:
+    with store.arrive([[b"whole", b" "], [b"blob"]]) as arrival:
+        assert arrival.size == 10
+        assert arrival.read(6, 4) == b"blob"
+        assert store.sweep() == 0  # its writer lives
+        arrival.keep("a/1.2-0ff1ce.dcm")
+        assert arrival.read(0, 5) == b"whole"
+    assert store.get("a/1.2-0ff1ce.dcm") == b"whole blob"
+    with store.arrive([[b"refused"]]):
+        pass
+    files = [path.name for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
+    assert files == ["1.2-0ff1ce.dcm"]
+
+
+def test_what_breaks_off_while_it_arrives_leaves_nothing(store: FileStore, tmp_path: Path) -> None:
+    def chunks() -> Iterator[list[bytes]]:
+        yield [b"half"]
+        raise SourceChanged
+
+    with pytest.raises(SourceChanged):
+        store.arrive(chunks())
+    assert list((tmp_path / "blobs").iterdir()) == []
+
+
+def test_a_sweep_takes_what_arrived_at_a_writer_that_died(store: FileStore, tmp_path: Path) -> None:
+    (tmp_path / "blobs/1.2").mkdir(parents=True)
+    dead = [".0.arrival.0123abcd.part", "1.2/.1.2.3-0ff1ce.dcm.0123abcd.part"]
+    for name in dead:
+        (tmp_path / "blobs" / name).write_bytes(b"half")
+    assert store.sweep() == 2
+
+
 def test_what_is_not_there_is_told(store: BlobStore) -> None:
     for attempt in (store.get, store.open):
         with pytest.raises(BlobMissing):

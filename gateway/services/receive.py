@@ -1,0 +1,269 @@
+"""The way in: DICOM objects as others made them, examined, stored as they came, then visible.
+
+What came in is the blob, byte for byte. Where the gate repaired the header, or it may not leave
+as it came, a header of our own is written beside it and the frames stay where they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset
+
+from gateway.core.errors import (
+    DuplicateInstance,
+    InvalidDataset,
+    UnsupportedSopClass,
+    UnsupportedTransferSyntax,
+)
+from gateway.core.frames import FrameTable
+from gateway.core.instances import (
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    VL_WHOLE_SLIDE_MICROSCOPY,
+    Instance,
+    InstanceKey,
+    checked_uid,
+)
+from gateway.core.ports import Arrival, Attributes, BlobStore, Buffer, Holding, Index
+from gateway.dicom.attributes import indexed_attributes
+from gateway.dicom.gate import Outcome, Severity, Verdict, examine
+from gateway.dicom.json_model import dataset_json
+from gateway.dicom.part10 import decode_header, encode_header
+from gateway.dicom.pixels import MEDIA_TYPES
+from gateway.dicom.reader import MOST_HEADER_BYTES, ReadPart10, read_part10
+from gateway.services.retrieve import Retrieve
+
+_TOLD = 5
+"""Faults that a refusal names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An object that is stored and visible.
+
+    Parameters
+    ----------
+    key
+        Its UIDs.
+    verdict
+        What the gate said of it; None if it was there before: the same bytes may be sent any
+        number of times.
+    """
+
+    key: InstanceKey
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Admitted:
+    """An object that may be stored.
+
+    Parameters
+    ----------
+    key
+        Its UIDs.
+    verdict
+        What the gate says of it.
+    transfer_syntax
+        UID of the syntax of its frames as they leave.
+    header
+        Header that it leaves with.
+    as_received
+        Whether it leaves as it came, byte for byte.
+    frames
+        Where its frames lie in what came.
+    attributes
+        What the index keeps.
+    """
+
+    key: InstanceKey
+    verdict: Verdict
+    transfer_syntax: str
+    header: bytes
+    as_received: bool
+    frames: FrameTable
+    attributes: Attributes
+
+
+class Receive:
+    """Takes DICOM objects, whatever door they come through."""
+
+    def __init__(self, index: Index, store: BlobStore, retrieve: Retrieve) -> None:
+        self._index = index
+        self._store = store
+        self._retrieve = retrieve
+
+    def receive(self, chunks: Iterable[Sequence[Buffer]]) -> Received:
+        """Store one object and make it visible.
+
+        Nothing of it is visible before all of it is durable; what is refused leaves nothing.
+
+        Parameters
+        ----------
+        chunks
+            The Part 10 stream, in pieces.
+
+        Raises
+        ------
+        InvalidDataset
+            If it is damaged, or the conformance gate holds it; the message says what to do.
+        UnsupportedSopClass, UnsupportedTransferSyntax
+            If it is of a kind, or encoded in a way, that is not taken.
+        DuplicateInstance
+            If other bytes are stored under its SOP Instance UID.
+        Conflict
+            If its study is that of another patient, or its series is in another study.
+        OutOfResources
+            If the disk is full.
+        """
+        digest = hashlib.sha256()
+        with self._store.arrive(_digested(chunks, digest)) as arrival:
+            read = read_part10(arrival.view, arrival.size)
+            sop_instance = _uid(read.dataset, "SOPInstanceUID")
+            sha256 = digest.hexdigest()
+            if (holding := self._index.holding(sop_instance)) is not None:
+                return Received(self._same(holding, sha256), None)
+            admitted = _admitted(read, arrival.view)
+            self._index.check_study(admitted.attributes)
+            instance = self._stored(admitted, arrival, sha256)
+        try:
+            self._index.add_instance(instance, admitted.attributes, sha256)
+        except DuplicateInstance:  # another process has just added it
+            holding = self._index.holding(sop_instance)
+            assert holding is not None
+            return Received(self._same(holding, sha256), None)
+        return Received(admitted.key, admitted.verdict)
+
+    def _same(self, holding: Holding, sha256: str) -> InstanceKey:
+        """Return the key of what is stored, if it is the same as what came."""
+        if (holding.sha256 or self._digest(holding.instance)) == sha256:
+            return holding.instance.key
+        raise DuplicateInstance(
+            "Another object is stored under this SOP Instance UID. Keep that one, or give this one "
+            "a UID of its own: a UID names one object for ever.",
+            instance=holding.instance.key.instance,
+        )
+
+    def _digest(self, instance: Instance) -> str:
+        """Return the digest of an instance that was not received, as it leaves."""
+        digest = hashlib.sha256()
+        for piece in self._retrieve.part10(instance).pieces:
+            digest.update(piece)
+        return digest.hexdigest()
+
+    def _stored(self, admitted: _Admitted, arrival: Arrival, sha256: str) -> Instance:
+        # Names have the digest in them: of two objects that claim one UID at the same time,
+        # neither may replace what the row of the other names.
+        name = f"{admitted.key.study}/{admitted.key.instance}-{sha256[:16]}"
+        header, frame_table, blob = (f"{name}.{kind}" for kind in ("header", "frames", "dcm"))
+        self._store.put_all({header: admitted.header, frame_table: admitted.frames.encode()})
+        arrival.keep(blob)
+        return Instance(
+            admitted.key,
+            admitted.transfer_syntax,
+            len(admitted.frames),
+            header,
+            frame_table,
+            blob,
+            header if admitted.as_received else None,
+        )
+
+
+def _digested(
+    chunks: Iterable[Sequence[Buffer]], digest: hashlib._Hash
+) -> Iterator[Sequence[Buffer]]:
+    for chunk in chunks:
+        for buffer in chunk:
+            digest.update(buffer)
+        yield chunk
+
+
+def _admitted(read: ReadPart10, view: Callable[[int, int], Buffer]) -> _Admitted:
+    """Examine an object and say how it is stored and leaves."""
+    dataset = read.dataset
+    if (sop_class := _uid(dataset, "SOPClassUID")) != VL_WHOLE_SLIDE_MICROSCOPY:
+        raise UnsupportedSopClass(
+            f"Objects of the SOP class {sop_class} are not taken yet: only VL Whole Slide "
+            "Microscopy Images are."
+        )
+    if read.transfer_syntax not in (*MEDIA_TYPES, IMPLICIT_VR_LITTLE_ENDIAN):
+        raise UnsupportedTransferSyntax(
+            f"Images in the transfer syntax {read.transfer_syntax} are not taken. Send them in "
+            "JPEG Baseline, JPEG lossless, JPEG-LS, JPEG 2000, RLE, or uncompressed."
+        )
+    if read.frames is None:
+        raise InvalidDataset("The object is an image without pixel data.")
+    key = InstanceKey(
+        *(_uid(dataset, f"{level}InstanceUID") for level in ("Study", "Series", "SOP"))
+    )
+    verdict = _passed(read, view)
+    transfer_syntax, header = read.transfer_syntax, read.header
+    if verdict.repaired is not None:
+        dataset = verdict.repaired
+        header = encode_header(dataset.copy(), transfer_syntax)
+    if transfer_syntax == IMPLICIT_VR_LITTLE_ENDIAN:  # which never leaves
+        transfer_syntax, header = EXPLICIT_VR_LITTLE_ENDIAN, _explicit(dataset)
+    return _Admitted(
+        key,
+        verdict,
+        transfer_syntax,
+        header,
+        header is read.header,
+        read.frames,
+        _servable(dataset, transfer_syntax),
+    )
+
+
+def _passed(read: ReadPart10, view: Callable[[int, int], Buffer]) -> Verdict:
+    """Let the gate examine an object.
+
+    Raises
+    ------
+    InvalidDataset
+        If it holds the object.
+    """
+    verdict = examine(
+        read.dataset, read.transfer_syntax, read.frames, view, wrong_offsets=read.wrong_offsets
+    )
+    if verdict.outcome is Outcome.HELD:
+        faults = [one for one in verdict.findings if one.severity is Severity.ERROR]
+        told = " ".join(f"{one.message} {one.action}" for one in faults[:_TOLD])
+        more = f" And {len(faults) - _TOLD} more." if len(faults) > _TOLD else ""
+        raise InvalidDataset(f"The conformance gate holds the object. {told}{more}")
+    return verdict
+
+
+def _explicit(dataset: Dataset) -> bytes:
+    """Return a header with explicit VRs that says the same as one with implicit VRs."""
+    header = encode_header(dataset.copy(), EXPLICIT_VR_LITTLE_ENDIAN)
+    again, before = (
+        dataset_json(one, str, inline_limit=MOST_HEADER_BYTES)
+        for one in (decode_header(header), dataset)
+    )
+    if again != before:
+        raise InvalidDataset(
+            "The header says something else once its VRs are explicit. Send the object in Explicit "
+            "VR Little Endian."
+        )
+    return header
+
+
+def _uid(dataset: Dataset, keyword: str) -> str:
+    try:
+        return checked_uid(str(dataset.get(keyword, "")))
+    except Exception as error:  # what is no value of its VR fails in many ways
+        raise InvalidDataset(f"{keyword} is missing or is no UID.") from error
+
+
+def _servable(dataset: Dataset, transfer_syntax: str) -> Attributes:
+    """Return what the index keeps, if all that is in the header can be answered."""
+    try:
+        dataset_json(dataset, str, inline_limit=0)
+        return indexed_attributes(dataset, transfer_syntax)
+    except Exception as error:  # what is no value of its VR fails in many ways
+        raise InvalidDataset(
+            "The header has values that cannot be read. Have the sender write it again."
+        ) from error

@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
+from converters.icc import srgb_profile
 from converters.plan import plan_slide
 from converters.sources import ScannedSlide, SlideFacts, SlideImage
 from gateway.core.errors import GatewayError, InvalidQuery
@@ -155,7 +156,7 @@ def _attributes() -> str:
     bare, other, full = (
         _planned(_slide(1, _BARE, None), 0.5),
         _planned(_slide(2, _BARE, None), 0.4),
-        _planned(_slide(3, _FULL, b"profile!"), None),
+        _planned(_slide(3, _FULL, srgb_profile() + bytes(2)), None),
     )
     rows = [
         (

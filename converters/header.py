@@ -13,7 +13,7 @@ from datetime import datetime
 from pydicom.dataset import Dataset
 from pydicom.valuerep import format_number_as_ds
 
-from converters.icc import srgb_profile
+from converters.icc import is_rgb_profile, srgb_profile
 from converters.metadata import Description, describe_slide, describe_study
 from converters.sources import LossyStep, ScannedSlide, SlideImage
 from gateway.core.geometry import PixelMatrix, View
@@ -166,8 +166,11 @@ def _provenance(dataset: Dataset, identity: Identity) -> None:
     remarks = ["Encapsulated from the scanner's file; pyramid levels are the scanner's own."]
     if identity.slide.encoder:
         remarks = [f"Decoded from the scanner's files and encoded by {identity.slide.encoder}."]
-    if identity.slide.icc_profile is None:
-        remarks.append("The file has no ICC profile; sRGB was assumed.")
+    if not _own_profile(identity):
+        kind = (
+            "no ICC profile" if identity.slide.icc_profile is None else "no ICC profile of R, G, B"
+        )
+        remarks.append(f"The file has {kind}; sRGB was assumed.")
     if facts.acquired is None:
         remarks.append("The file states no date; 1900-01-01 stands for unknown.")
     gateway.ContributionDescription = " ".join([*remarks, *identity.remarks, *facts.remarks])
@@ -260,12 +263,19 @@ def _optical_path(dataset: Dataset, identity: Identity) -> None:
     path.OpticalPathIdentifier = "1"
     path.IlluminationTypeCodeSequence = [_code("111744", "DCM", "Brightfield illumination")]
     path.IlluminationColorCodeSequence = [_code("414298005", "SCT", "Full Spectrum")]
-    path.ICCProfile = identity.slide.icc_profile or srgb_profile()
-    if identity.slide.icc_profile is None:
+    own = _own_profile(identity)
+    path.ICCProfile = own or srgb_profile()
+    if own is None:
         path.ColorSpace = "SRGB"
     if power := identity.slide.facts.objective_power:
         path.ObjectiveLensPower = format_number_as_ds(float(power))
     dataset.OpticalPathSequence = [path]
+
+
+def _own_profile(identity: Identity) -> bytes | None:
+    """Return the colour profile of the file if it is one for its pixels."""
+    profile = identity.slide.icc_profile
+    return profile if profile and is_rgb_profile(profile) else None
 
 
 def _code(value: str, scheme: str, meaning: str) -> Dataset:

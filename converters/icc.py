@@ -1,4 +1,4 @@
-"""The sRGB profile for slides whose scanner gives none.
+"""The sRGB profile for slides whose scanner gives none, and what is a profile at all.
 
 It is computed here, because its bytes enter headers and must be the same on every machine
 and with every version of an imaging library.
@@ -7,6 +7,8 @@ and with every version of an imaging library.
 from __future__ import annotations
 
 from functools import cache
+
+_HEAD = 128  # bytes of every profile before its table of tags
 
 _D50 = (0.96420, 1.0, 0.82491)
 _PRIMARIES = {
@@ -39,6 +41,15 @@ def srgb_profile() -> bytes:
     body += curve + bytes(-len(curve) % 4)
     size = start + len(body)
     return _header(size) + (len(tags) + 3).to_bytes(4) + table + body
+
+
+def is_rgb_profile(data: bytes) -> bool:
+    """Whether viewers can use a profile for our pixels: it is whole, and for R, G, B.
+
+    A viewer that trips over a profile shows nothing at all, or colours that nobody saw.
+    """
+    whole = len(data) > _HEAD and _HEAD < int.from_bytes(data[:4]) <= len(data)
+    return whole and data[36:40] == b"acsp" and data[16:20] == b"RGB "
 
 
 def _header(size: int) -> bytes:

@@ -288,7 +288,8 @@ def test_an_unknown_date_is_plainly_none(tmp_path: Path) -> None:
 
 @pytest.mark.req("REQ-WSI-21")
 def test_the_sources_colour_profile_is_kept_and_srgb_assumed_without(tmp_path: Path) -> None:
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert profile != srgb_profile()
     with_own, without = tmp_path / "own.svs", tmp_path / "none.svs"
     make_svs(with_own, icc=profile)
     make_svs(without)
@@ -297,6 +298,26 @@ def test_the_sources_colour_profile_is_kept_and_srgb_assumed_without(tmp_path: P
     assert own.OpticalPathSequence[0].ICCProfile.rstrip(b"\0") == profile.rstrip(b"\0")
     assert none.OpticalPathSequence[0].ICCProfile == srgb_profile()
     assert "sRGB was assumed" in none.ContributingEquipmentSequence[0].ContributionDescription
+
+
+@pytest.mark.req("REQ-WSI-21")
+@pytest.mark.parametrize("damage", ["other colours", "no profile", "cut", "empty"])
+def test_a_profile_that_viewers_cannot_use_is_left_out_and_named(
+    damage: str, tmp_path: Path
+) -> None:
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    srgb = srgb_profile()
+    profiles = {
+        "other colours": lab,
+        "no profile": srgb[:36] + b"none" + srgb[40:],
+        "cut": srgb[:-9],
+        "empty": bytes(2),
+    }
+    make_svs(tmp_path / "slide.svs", icc=profiles[damage])
+    for one in converted(tmp_path / "slide.svs", tmp_path / "out"):
+        assert one.OpticalPathSequence[0].ICCProfile == srgb
+        remarks = one.ContributingEquipmentSequence[0].ContributionDescription
+        assert "no ICC profile of R, G, B; sRGB was assumed" in remarks
 
 
 def test_the_assumed_profile_is_srgb() -> None:

@@ -201,6 +201,19 @@ def test_each_dot_is_found_in_a_part_that_was_cut_out_of_a_scan(tmp_path: Path) 
 
 
 @pytest.mark.req("REQ-WSI-19")
+@pytest.mark.parametrize("view", [View.LABEL_LEFT, View.LABEL_BOTTOM])
+def test_each_dot_is_found_in_the_scanned_part_of_a_canvas(view: View, tmp_path: Path) -> None:
+    canvas_columns, canvas_rows, left, top = 9001, 5003, 4001, 1777
+    from_corner = {  # of the slide, in pixels: along X, along Y
+        View.LABEL_LEFT: (canvas_rows - top, canvas_columns - left),
+        View.LABEL_BOTTOM: (canvas_columns - left, top),
+    }[view]
+    scan = Scan((from_corner[0] * 0.000499, from_corner[1] * 0.000499), view.value.cosines)
+    told = Placement.nominal(canvas_columns, canvas_rows, left=left, top=top, view=view)
+    assert worst(scan, scanned(scan, tmp_path, told)) < FARTHEST
+
+
+@pytest.mark.req("REQ-WSI-19")
 @pytest.mark.parametrize("view", View)
 def test_each_dot_is_found_if_the_scanner_tells_the_centre(view: View, tmp_path: Path) -> None:
     scan = Scan((14.0, 33.0), view.value.cosines)

@@ -1,0 +1,116 @@
+"""What the fuzz run feeds with bytes: every reader of what comes from outside."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from converters.jpeg import frame_prefix, join_strips
+from converters.library import ScannerFiles
+from converters.sources import FORMATS
+from gateway.core.bitstreams import jpeg_2000_frame, jpeg_frame, restart_intervals, states_rgb
+from gateway.core.errors import GatewayError
+from gateway.dicom.reader import read_part10
+
+_EOI = b"\xff\xd9"
+_MEMORY_DISK = Path("/dev/shm")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A reader.
+
+    Parameters
+    ----------
+    attempt
+        Reads bytes; whatever they are, it returns or raises one of our errors.
+    cases
+        Number of cases of a full run.
+    """
+
+    attempt: Callable[[bytes], None]
+    cases: int
+
+
+def refusal(attempt: Callable[[bytes], None], data: bytes) -> GatewayError | None:
+    """Read a case; return the error that it was refused with, or None.
+
+    Raises
+    ------
+    Exception
+        Any error that is no refusal: a foreign one, one that says that we do not know what
+        happened, and one that hides that there was not enough memory.
+    """
+    try:
+        attempt(data)
+    except GatewayError as error:
+        if type(error) is GatewayError or _for_want_of_memory(error):
+            raise
+        return error
+    return None
+
+
+def _for_want_of_memory(error: BaseException) -> bool:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, MemoryError):
+        cause = cause.__cause__
+    return cause is not None
+
+
+def _scanner_file(name: str, data: bytes) -> None:
+    """Add a file that may be a slide."""
+    path = _scratch() / name
+    path.write_bytes(data)
+    ScannerFiles().plan(str(path))
+
+
+def _scratch() -> Path:
+    """Return a folder in memory, the same at each call."""
+    if not _made:
+        where = _MEMORY_DISK if _MEMORY_DISK.is_dir() else None
+        _made.append(tempfile.TemporaryDirectory(prefix="slidegate-fuzz-", dir=where))
+    return Path(_made[0].name)
+
+
+_made: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def _jpeg(data: bytes) -> None:
+    """Walk one or several JPEGs, and join them as strips with and without tables."""
+    streams = [part + _EOI for part in data.split(_EOI)]
+    for stream in streams:
+        restart_intervals(stream)
+        for walk in (jpeg_frame, states_rgb):
+            with suppress(GatewayError):
+                walk(stream)
+    rgb = bool(len(data) % 2)
+    with suppress(GatewayError):
+        frame_prefix(streams[0], rgb=rgb, tile=streams[-1])
+    with suppress(GatewayError):
+        join_strips(streams, b"", rgb=rgb)
+    join_strips(streams[1:] or streams, streams[0], rgb=rgb)
+
+
+def _jpeg_2000(data: bytes) -> None:
+    jpeg_2000_frame(data)
+
+
+def _part10(data: bytes) -> None:
+    view = memoryview(data)
+    read_part10(lambda offset, length: view[offset : offset + length], len(data))
+
+
+TARGETS = {
+    **{
+        row.module: Target(partial(_scanner_file, f"slide{row.suffixes[0]}"), 300_000)
+        for row in FORMATS
+    },
+    "jpeg": Target(_jpeg, 300_000),
+    "jpeg2000": Target(_jpeg_2000, 200_000),
+    "part10": Target(_part10, 300_000),
+}
+"""By name; a scanner's format is named by its module."""

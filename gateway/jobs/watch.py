@@ -19,7 +19,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from gateway.core.errors import FormatUnknown, GatewayError, Unavailable
+from gateway.core.errors import (
+    FormatUnknown,
+    GatewayError,
+    InvalidInput,
+    Unavailable,
+    Unmatched,
+)
 from gateway.core.instances import LinkedFile
 from gateway.services.ingest import Ingest
 
@@ -31,6 +37,11 @@ _LONGEST_REST_S = 60.0
 """... unless one look takes many seconds: no slide should wait for minutes."""
 
 _AGAIN_AFTER_S = 30.0
+"""What cannot be read, or stored, may be well without having changed: so soon it is tried again."""
+
+_ANOTHER_WORKLIST_S = 300.0
+"""And so soon, if the worklist does not say whose slide it is."""
+
 _AT_ONCE = 20_000
 """Files that one look may find ready; the next look finds the others."""
 
@@ -165,7 +176,7 @@ class Watch:
 
     def _attempt(self, folder: _Folder, sighting: Sighting) -> None:
         """Add a slide. Log lines name no file: names of files may hold names of people."""
-        again = self._clock() + _AGAIN_AFTER_S
+        now = self._clock()
         try:
             if not self._still(sighting):
                 return  # the next look sees what it is now
@@ -173,8 +184,11 @@ class Watch:
             _log.info("study %s is %s", slide.study, slide.state.value)
         except FormatUnknown:
             _log.debug("%s is left alone: it is no slide", sighting.path)
-        except (Unavailable, OSError) as error:  # it may be well without being written again
-            folder.postpone(sighting, again, getattr(error, "code", "unreadable"))
+        except (Unmatched, InvalidInput) as error:
+            folder.postpone(sighting, now + _ANOTHER_WORKLIST_S, error.code)
+            return
+        except (Unavailable, OSError) as error:
+            folder.postpone(sighting, now + _AGAIN_AFTER_S, getattr(error, "code", "unreadable"))
             return
         except Exception as error:  # one file must not keep the others waiting
             if self._changed(sighting):
@@ -254,7 +268,7 @@ class _Folder:
         """Say that a file cannot be added, so that only who may see the folder learns which."""
         _log.warning(
             "a file in %s cannot be added (%s): 'find %s -inum %d' tells which, 'slidegate add' "
-            "why; it is tried again when it changes",
+            "why; it is tried again",
             self.path,
             reason,
             self.path,

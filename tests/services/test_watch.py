@@ -24,6 +24,7 @@ from gateway.jobs.watch import Watch
 from gateway.settings import Settings, watched_folders
 from tests.conftest import process_of, serving, slidegate
 from tests.factories import SvsTruth, make_large_svs, make_plain_tiff, make_svs, truncate
+from tests.worklists import write_csv
 
 SETTLE_S = 10.0
 
@@ -309,6 +310,22 @@ def test_a_full_disk_delays_and_loses_nothing(
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert said("out-of-resources") == 1
     assert looker.after(4 * SETTLE_S) == ["one.svs"]
+
+
+def test_a_slide_of_nobody_waits_for_its_row_in_the_worklist(
+    tmp_path: Path, folder: Path, said: Callable[[str], int]
+) -> None:
+    data, worklist = tmp_path / "data", write_csv(tmp_path / "w.csv", {"barcode": "B2"})
+    looker = Looker(open_services(Settings(data, metadata=worklist)), [folder], data)
+    make_svs(folder / "one.svs", extra_description="|Barcode = B1")
+    looker.after(0)
+    for _ in range(50):
+        assert looker.after(SETTLE_S) == []
+    assert said("unmatched") == 1
+    write_csv(worklist, {"barcode": "B2"}, {"barcode": "B1"})
+    for _ in range(50):
+        looker.after(SETTLE_S)
+    assert looker.after(SETTLE_S) == ["one.svs"]
 
 
 # -- what was added

@@ -107,7 +107,7 @@ class Item:
         self.depth: int = parent.depth + 1 if parent else 0
         self.elements: dict[int, Element] = {int(tag): one for tag, one in dataset.items()}
         self._texts: dict[str, tuple[str, ...]] = {}
-        self._items: dict[str, tuple[Item, ...]] = {}
+        self._items: dict[int, tuple[Item, ...]] = {}
 
     def __contains__(self, keyword: str) -> bool:
         """Whether the element is there, with a value or without."""
@@ -184,11 +184,14 @@ class Item:
 
     def items(self, keyword: str) -> tuple[Item, ...]:
         """Return the items of a sequence; () if it is not there, or malformed."""
-        found = self._items.get(keyword)
+        return self.items_at(tag_of(keyword))
+
+    def items_at(self, tag: int) -> tuple[Item, ...]:
+        """Return the items of a sequence that need not be of the standard."""
+        found = self._items.get(tag)
         if found is None:
-            tag = tag_of(keyword)
-            found = () if tag not in self.elements else self._read_items(tag, keyword)
-            self._items[keyword] = found
+            found = () if tag not in self.elements else self._read_items(tag, name_of(tag))
+            self._items[tag] = found
         return found
 
     def _read_items(self, tag: int, keyword: str) -> tuple[Item, ...]:
@@ -213,7 +216,7 @@ class Item:
         yield self
         for tag, element in self.elements.items():
             if vr_of(element) == "SQ":
-                for item in self.items(name_of(tag)):
+                for item in self.items_at(tag):
                     yield from item.walk()
 
 

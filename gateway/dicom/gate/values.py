@@ -65,7 +65,7 @@ def _sequence_faults(item: Item, tag: int, element: Element) -> Iterator[Finding
         return
     keyword = name_of(tag)
     standard = standard_vr(tag)
-    items = item.items(keyword) if standard else ()
+    items = item.items_at(tag)
     if standard not in ("SQ", ""):
         yield _wrong_vr(item, tag, "SQ", standard)
     elif not items and element.value:

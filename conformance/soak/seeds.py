@@ -21,8 +21,11 @@ from conformance.bench.tiff import (
     describe,
     encode_rgb,
 )
+from converters.convert import convert
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN
+from gateway.store.files import FileStore
 from tests import streams
+from tests.dicom.gate.samples import annotations_of, images_of, report_of
 
 _EOI = b"\xff\xd9"
 _TILE = 16
@@ -122,9 +125,21 @@ def _part10_streams() -> Iterator[bytes]:
         yield header + nested + streams.native(bytes(54), syntax)
 
 
+def _gate(scratch: Path) -> list[bytes]:
+    """Return the images of a small slide, annotations and a report."""
+    slide, folder = scratch.with_suffix(".svs"), scratch.with_suffix(".dicom")
+    slide.write_bytes(_slide(scratch, False, RGB, associated=True))
+    list(convert(slide, FileStore(folder)))
+    images = images_of(folder)
+    base = images["VOLUME 0"].dataset
+    samples = [*images.values(), annotations_of(base), report_of(base)]
+    return [sample.encoded() for sample in samples]
+
+
 _SEEDS: dict[str, Callable[[Path], list[bytes]]] = {
     "converters.svs": _svs,
     "jpeg": _jpeg,
     "jpeg2000": _jpeg_2000,
     "part10": _part10,
+    "gate": _gate,
 }

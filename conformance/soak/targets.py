@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from converters.jpeg import frame_prefix, join_strips
 from converters.library import ScannerFiles
 from converters.sources import FORMATS
 from gateway.core.bitstreams import jpeg_2000_frame, jpeg_frame, restart_intervals, states_rgb
-from gateway.core.errors import GatewayError
-from gateway.dicom.reader import read_part10
+from gateway.core.errors import GatewayError, InvalidDataset
+from gateway.dicom.gate import Outcome, examine, summarise
+from gateway.dicom.part10 import encode_header
+from gateway.dicom.reader import ReadPart10, read_part10
 
 _EOI = b"\xff\xd9"
 _MEMORY_DISK = Path("/dev/shm")
@@ -89,7 +92,7 @@ def _jpeg(data: bytes) -> None:
                 walk(stream)
     rgb = bool(len(data) % 2)
     with suppress(GatewayError):
-        frame_prefix(streams[0], rgb=rgb, tile=streams[-1])
+        frame_prefix(streams[0], rgb=rgb, tiles=streams[1:])
     with suppress(GatewayError):
         join_strips(streams, b"", rgb=rgb)
     join_strips(streams[1:] or streams, streams[0], rgb=rgb)
@@ -100,8 +103,30 @@ def _jpeg_2000(data: bytes) -> None:
 
 
 def _part10(data: bytes) -> None:
+    _read_part10(data)
+
+
+def _read_part10(data: bytes) -> ReadPart10:
     view = memoryview(data)
-    read_part10(lambda offset, length: view[offset : offset + length], len(data))
+    return read_part10(lambda offset, length: view[offset : offset + length], len(data))
+
+
+def _gate(data: bytes) -> None:
+    """Read an object, examine it, and write it anew if that repairs it."""
+    found = _read_part10(data)
+    verdict = examine(
+        found.dataset,
+        found.transfer_syntax,
+        found.frames,
+        lambda offset, length: data[offset : offset + length],
+        wrong_offsets=found.wrong_offsets,
+        moment=datetime.fromtimestamp(0, UTC),
+    )
+    summarise(found.dataset)
+    if verdict.repaired is not None:
+        encode_header(verdict.repaired, found.transfer_syntax)
+    if verdict.outcome is Outcome.HELD:
+        raise InvalidDataset(" ".join(finding.message for finding in verdict.findings))
 
 
 TARGETS = {
@@ -112,5 +137,6 @@ TARGETS = {
     "jpeg": Target(_jpeg, 300_000),
     "jpeg2000": Target(_jpeg_2000, 200_000),
     "part10": Target(_part10, 300_000),
+    "gate": Target(_gate, 100_000),
 }
 """By name; a scanner's format is named by its module."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,7 +19,15 @@ from pydicom.dataset import Dataset
 from gateway import __version__
 from gateway.dicom.gate.conditions import flavour
 from gateway.dicom.gate.images import measures_of, tiles_of
-from gateway.dicom.gate.items import Element, Item, name_of, text_of, vr_of
+from gateway.dicom.gate.items import (
+    Element,
+    Item,
+    Undecodable,
+    name_of,
+    standard_vr,
+    text_of,
+    vr_of,
+)
 from gateway.dicom.gate.structure import Missing
 from gateway.dicom.gate.values import wrongly_padded
 from gateway.dicom.gate.verdict import Finding, Severity
@@ -164,11 +173,14 @@ def missing_repairs(lacking: Iterable[Missing]) -> Iterator[Repair]:
 
 
 def padding_repairs(item: Item) -> Iterator[Repair]:
-    """Yield text that ends in the wrong padding."""
+    """Yield text that ends in the wrong padding; not what is unknown, or lies in what is."""
     for below in item.walk():
+        if "(" in below.place:
+            continue
         for tag, element in below.elements.items():
-            if tag >> 16 > 2 and not tag >> 16 & 1 and wrongly_padded(element):
-                yield _padding(below, name_of(tag), element)
+            if tag >> 16 > 2 and standard_vr(tag) and wrongly_padded(element):
+                with suppress(Undecodable):  # which the gate holds
+                    yield _padding(below, name_of(tag), element)
 
 
 def _padding(item: Item, keyword: str, element: Element) -> Repair:

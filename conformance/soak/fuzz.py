@@ -82,9 +82,10 @@ def _fuzz(name: str, folder: Path, scale: float, seed: int) -> tuple[int, float]
         check=False,
     )
     seconds = time.monotonic() - begun
+    said = done.stderr + done.stdout
     if done.returncode:
-        sys.stderr.write(f"{name} ended with {done.returncode}:\n{done.stderr[-5000:]}\n")
-        (findings / f"seed{seed}-log.txt").write_text(done.stderr)
+        sys.stderr.write(f"{name} ended with {done.returncode}:\n{said[-5000:]}\n")
+        (findings / f"seed{seed}-log.txt").write_text(said)
         return 0, seconds
     findings.rmdir()
     counted = re.search(r"number_of_executed_units: (\d+)", done.stderr)

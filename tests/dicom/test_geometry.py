@@ -1,11 +1,15 @@
 """Where a total pixel matrix lies, in headers."""
 
+import numpy as np
+import pydicom
 import pytest
+from highdicom.spatial import ImageToReferenceTransformer
 from pydicom.dataset import Dataset
 
 from gateway.core.errors import InvalidGeometry
 from gateway.core.geometry import PixelMatrix, View
 from gateway.dicom.geometry import read_matrix, write_matrix
+from tests.conftest import SHARED
 
 
 def stated(matrix: PixelMatrix) -> Dataset:
@@ -33,6 +37,27 @@ def test_what_is_written_is_read(view: View) -> None:
     assert column_mm == pytest.approx(22 / 7 / 123_457)
     assert dataset.ImagedVolumeWidth == 22 / 7
     assert dataset.ImagedVolumeHeight == 1 / 3
+
+
+@pytest.mark.req("REQ-WSI-19")
+@pytest.mark.parametrize(
+    ("name", "view"),
+    [
+        ("highdicom_sm_image.dcm", View.LABEL_LEFT),
+        ("cytomine_wsi_0.dcm", View.LABEL_BOTTOM),
+        ("cytomine_wsi_1.dcm", View.LABEL_BOTTOM),
+    ],
+)
+def test_headers_of_others_are_honoured(name: str, view: View) -> None:
+    path = SHARED / "dicom_wsi" / name
+    if not path.exists():
+        pytest.skip("the folder with real DICOM files is not beside the project")
+    dataset = pydicom.dcmread(path, stop_before_pixels=True)
+    matrix = read_matrix(dataset)
+    assert matrix.orientation == view.value
+    points = np.array([[0.0, 0.0], [matrix.columns, matrix.rows], [3.25, 7.5]])
+    transformer = ImageToReferenceTransformer.for_image(dataset, for_total_pixel_matrix=True)
+    assert np.allclose(matrix.to_slide(points), transformer(points)[:, :2], rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize(

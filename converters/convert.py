@@ -11,7 +11,7 @@ from converters.library import ScannerFiles
 from gateway.core.errors import Unmatched
 from gateway.core.frames import CropTable
 from gateway.core.ports import BlobStore, Buffer, Progress, UnmatchedSlide
-from gateway.dicom.attributes import empty_keywords
+from gateway.dicom.attributes import empty_keywords, provenance
 from gateway.dicom.crops import cut_all
 from gateway.dicom.part10 import Part10, decode_header
 
@@ -32,6 +32,8 @@ class Converted:
         Number of frames.
     empty
         Keywords of the attributes that nobody stated.
+    provenance
+        What was assumed, filled in or left out, in sentences.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Converted:
     image_type: str
     frames: int
     empty: tuple[str, ...]
+    provenance: str
 
 
 def convert(
@@ -93,12 +96,14 @@ def convert(
                     blob = scratch
                 layout = Part10(instance.header, frames, instance.transfer_syntax)
                 store.put(name, report.watched(layout.chunks(blob.view)))
+            header = decode_header(instance.header)
             yield Converted(
                 name,
                 instance.key.instance,
                 instance.attributes["ImageType"],
                 len(instance.frames),
-                tuple(empty_keywords(decode_header(instance.header))),
+                tuple(empty_keywords(header)),
+                provenance(header),
             )
 
 

@@ -47,6 +47,7 @@ _IMAGE_TYPE = {
     Flavour.LABEL: ["ORIGINAL", "PRIMARY", "LABEL", "NONE"],
     Flavour.OVERVIEW: ["ORIGINAL", "PRIMARY", "OVERVIEW", "NONE"],
 }
+_LONGEST_TEXT = 1024  # characters of VR ST
 _METHODS = {JPEG_BASELINE: "ISO_10918_1", JPEG_2000: "ISO_15444_1"}
 _RESAMPLED = ["DERIVED", "PRIMARY", "VOLUME", "RESAMPLED"]
 
@@ -173,7 +174,9 @@ def _provenance(dataset: Dataset, identity: Identity) -> None:
         remarks.append(f"The file has {kind}; sRGB was assumed.")
     if facts.acquired is None:
         remarks.append("The file states no date; 1900-01-01 stands for unknown.")
-    gateway.ContributionDescription = " ".join([*remarks, *identity.remarks, *facts.remarks])
+    # What the file lacks comes first: it must not be what a long text loses.
+    sentences = " ".join([*facts.remarks, *remarks, *identity.remarks])
+    gateway.ContributionDescription = sentences[:_LONGEST_TEXT]
     dataset.ContributingEquipmentSequence = [gateway]
 
 

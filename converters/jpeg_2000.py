@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from PIL import Image
+
 from gateway.core.bitstreams import Jpeg2000Frame, jpeg_2000_frame
 from gateway.core.errors import InvalidInput
 from gateway.core.frames import TileGrid
+from gateway.core.instances import JPEG_2000
+from gateway.dicom.pixels import decoded
 
 
 def common_frame(heads: Iterable[bytes], grid: TileGrid) -> Jpeg2000Frame:
@@ -81,3 +85,29 @@ def photometric_of(frame: Jpeg2000Frame) -> str:
     if not frame.component_transform:
         return "RGB"
     return "YBR_RCT" if frame.reversible else "YBR_ICT"
+
+
+def rgb_image(stream: bytes, *, ycbcr: bool) -> Image.Image:
+    """Decode a code stream to R, G and B.
+
+    Parameters
+    ----------
+    stream
+        A whole code stream.
+    ycbcr
+        What :func:`holds_ycbcr` says. Y, Cb and Cr of full range are converted as ISO 10918-5
+        (JFIF) has it, which is what scanners mean; each sample of subsampled colours is taken for
+        all its pixels.
+
+    Raises
+    ------
+    InvalidInput, Unavailable
+        If it is damaged or too large.
+    """
+    frame = jpeg_2000_frame(stream)
+    size = frame.columns, frame.rows
+    pixels = decoded(stream, JPEG_2000, lambda: "")
+    # Decoders take subsampled components for Y, Cb and Cr by themselves, others never.
+    if ycbcr and not frame.subsampled:
+        return Image.frombytes("YCbCr", size, pixels).convert("RGB")
+    return Image.frombytes("RGB", size, pixels)

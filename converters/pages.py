@@ -1,49 +1,40 @@
-"""TIFF pages as images of a slide: tiled levels and striped pictures, and what is checked in them.
+"""Tiled TIFF pages as levels of a slide, and what is checked in pages.
 
 Levels become frame recipes: a constant prefix (JPEG tables and, for RGB components, APP14)
-and one byte range for each tile. No tile is decoded. Pictures in strips are built once: JPEG
-strips are joined, strips without loss are stored native.
+and one byte range for each tile. No tile is decoded.
 """
 
 from __future__ import annotations
 
 import re
 from itertools import pairwise
-from math import prod
 
 import numpy as np
 from tifffile import TiffFile, TiffPage
 
 from converters.fingerprint import tiff_fingerprint
-from converters.jpeg import frame_prefix, join_strips
+from converters.jpeg import frame_prefix
 from converters.jpeg_2000 import common_frame, holds_ycbcr, photometric_of
 from converters.sources import SlideImage
 from converters.tiff import read_range
 from gateway.core.bitstreams import jpeg_frame
-from gateway.core.blobs import InMemory
 from gateway.core.errors import SlideUnreadable
 from gateway.core.frames import FrameTable, TileGrid
-from gateway.core.instances import (
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    JPEG_2000,
-    JPEG_2000_LOSSLESS,
-    JPEG_BASELINE,
-    Flavour,
-)
+from gateway.core.instances import JPEG_2000, JPEG_2000_LOSSLESS, JPEG_BASELINE, Flavour
 
 JPEG_CODEC = 7
 JPEG_2000_CODECS = {33003, 33005}
-_UNTRANSFORMED = 33003
+UNTRANSFORMED_CODEC = 33003
+"""JPEG 2000 of Y, Cb and Cr as they are; 33005 is of R, G and B."""
+
 LOSSLESS_CODECS = {1, 5, 8, 32773, 32946}
 """None, LZW, Deflate, PackBits, Deflate by its old number."""
 
-ICC_PROFILE = 34675
+JPEG_TABLES, ICC_PROFILE = 347, 34675
 
-_TABLES = 347
 _RGB, _YCBCR = 2, 6
 _TILE_LENGTH_LIMIT = 1 << 28
 _SHORTEST = 4  # bytes: SOI and EOI; no strip without loss is shorter either
-_MOST_PIXELS = 1 << 26  # of a label, an overview or a thumbnail: they are held in memory
 _LOOKED_INTO = 32  # tiles of a level, of its last row and of its last column
 _HEAD = 4096  # bytes of a tile that hold its headers
 _QUALITY = re.compile(r"Q=(?!100\b)\d")  # in a description: a setting below that without loss
@@ -59,31 +50,42 @@ def fingerprint_of(tiff: TiffFile, pages: list[TiffPage]) -> str:
 # -- the levels
 
 
-def parts_of(tiff: TiffFile, page: TiffPage, expected: int) -> FrameTable:
-    """Return where the tiles or strips of a page lie, all of them inside the file."""
+def parts_of(tiff: TiffFile, page: TiffPage, expected: int, *, holes: bool = False) -> FrameTable:
+    """Return where the tiles or strips of a page lie, all of them inside the file.
+
+    With `holes`, some may have no bytes: their lengths are 0 then.
+    """
     if len(page.dataoffsets) != expected or len(page.databytecounts) != expected:
         raise SlideUnreadable(
             f"Page {page.index} lists {len(page.dataoffsets)} tiles or strips, not {expected}."
         )
     offsets = np.asarray(page.dataoffsets, np.int64)
     lengths = np.asarray(page.databytecounts, np.int64)
-    if empty := int((lengths == 0).sum()):
+    there = lengths > 0
+    if (empty := expected - int(there.sum())) and not (holes and there.any()):
         raise SlideUnreadable(
             f"{empty} of {expected} tiles or strips of page {page.index} have no bytes; "
             "export the slide again from the scanner's software."
         )
-    if ((offsets < 8) | (lengths < _SHORTEST) | (lengths > _TILE_LENGTH_LIMIT)).any():
+    impossible = (offsets < 8) | (lengths < _SHORTEST) | (lengths > _TILE_LENGTH_LIMIT)
+    if (impossible & there).any():
         raise SlideUnreadable(f"Page {page.index} has impossible tile offsets or lengths.")
-    if outside := int((offsets > tiff.filehandle.size - lengths).sum()):
+    if outside := int((there & (offsets > tiff.filehandle.size - lengths)).sum()):
         raise SlideUnreadable(
             f"{outside} of {expected} tiles or strips of page {page.index} lie past the end of "
             "the file: it is truncated; copy it again from the scanner."
         )
-    return FrameTable(b"", offsets, lengths)
+    return FrameTable(b"", np.where(there, offsets, 0), lengths)
 
 
-def tiled_level(tiff: TiffFile, page: TiffPage) -> SlideImage:
-    """Return a page with JPEG tiles as a level whose frames lie in the file.
+def tiled_level(tiff: TiffFile, page: TiffPage, *, holes: bool = False) -> SlideImage:
+    """Return a page with JPEG or JPEG 2000 tiles as a level whose frames lie in the file.
+
+    Parameters
+    ----------
+    holes
+        Whether tiles may be missing, with a length of 0 in the frame table, for the caller to
+        make them; see :mod:`converters.holes`.
 
     Raises
     ------
@@ -92,10 +94,12 @@ def tiled_level(tiff: TiffFile, page: TiffPage) -> SlideImage:
     """
     check_pixels(page)
     grid = TileGrid(page.imagewidth, page.imagelength, page.tilewidth, page.tilelength)
-    parts = parts_of(tiff, page, grid.count)
+    parts = parts_of(tiff, page, grid.count, holes=holes)
+    there = parts.lengths > 0
+    suspects = [index for index in _suspects(grid) if there[index]] or [int(there.argmax())]
     heads = [
         read_range(tiff, int(parts.offsets[index]), min(_HEAD, int(parts.lengths[index])))
-        for index in _suspects(grid)
+        for index in suspects
     ]
     if page.compression in JPEG_2000_CODECS:
         return _code_streams(page, grid, parts, heads)
@@ -104,11 +108,11 @@ def tiled_level(tiff: TiffFile, page: TiffPage) -> SlideImage:
             f"Page {page.index} has TIFF compression {int(page.compression)}; JPEG and JPEG 2000 "
             "are supported."
         )
-    rgb = _is_rgb(page)
-    prefix = frame_prefix(page.tags.valueof(_TABLES) or b"", rgb=rgb, tiles=heads)
+    rgb = is_rgb(page)
+    prefix = frame_prefix(page.tags.valueof(JPEG_TABLES) or b"", rgb=rgb, tiles=heads)
     for head in heads:
-        _check_tile(head, grid, page.index)
-    frames = FrameTable(prefix, parts.offsets + 2, parts.lengths - 2)  # without the tile's SOI
+        check_tile(head, grid, page.index)
+    frames = FrameTable(prefix, parts.offsets + 2 * there, parts.lengths - 2 * there)  # no SOI
     photometric = "RGB" if rgb else "YBR_FULL_422"
     return SlideImage(Flavour.VOLUME, grid, frames, None, photometric, JPEG_BASELINE, True)
 
@@ -118,8 +122,8 @@ def _code_streams(
 ) -> SlideImage:
     """Return a page with JPEG 2000 tiles as a level."""
     frame = common_frame(heads, grid)
-    untransformed = page.compression == _UNTRANSFORMED
-    if holds_ycbcr(frame, tiff_ycbcr=not _is_rgb(page), untransformed=untransformed):
+    untransformed = page.compression == UNTRANSFORMED_CODEC
+    if holds_ycbcr(frame, tiff_ycbcr=not is_rgb(page), untransformed=untransformed):
         raise SlideUnreadable(
             f"Page {page.index} is JPEG 2000 with components Y, Cb and Cr (TIFF compression "
             "33003), which no viewer of DICOM would show in the right colours. Export the slide "
@@ -155,7 +159,7 @@ def check_pixels(page: TiffPage) -> None:
         raise SlideUnreadable(f"Page {page.index} has no pixels.")
 
 
-def _is_rgb(page: TiffPage) -> bool:
+def is_rgb(page: TiffPage) -> bool:
     """Whether the stored components are R, G, B; the sub-sampling tag of an RGB page lies."""
     if page.photometric not in (_RGB, _YCBCR):
         raise SlideUnreadable(
@@ -165,7 +169,8 @@ def _is_rgb(page: TiffPage) -> bool:
     return bool(page.photometric == _RGB)
 
 
-def _check_tile(tile: bytes, grid: TileGrid, page: int) -> None:
+def check_tile(tile: bytes, grid: TileGrid, page: int) -> None:
+    """Refuse a JPEG that is not as large as a tile, or that not all viewers decode."""
     head = jpeg_frame(tile)
     if (head.columns, head.rows) != (grid.tile_columns, grid.tile_rows):
         raise SlideUnreadable(
@@ -184,42 +189,3 @@ def check_pyramid(levels: list[SlideImage]) -> None:
     for above, below in pairwise(sizes):
         if below[0] >= above[0] or below[1] >= above[1]:
             raise SlideUnreadable(f"A level of {below} pixels follows one of {above} pixels.")
-
-
-# -- pictures in strips
-
-
-def striped_image(tiff: TiffFile, page: TiffPage, flavour: Flavour) -> SlideImage:
-    """Build a picture of one frame from a page with strips."""
-    check_pixels(page)
-    rows_per_strip = min(page.rowsperstrip, page.imagelength)
-    parts = parts_of(tiff, page, -(-page.imagelength // rows_per_strip))
-    grid = TileGrid(page.imagewidth, page.imagelength, page.imagewidth, page.imagelength)
-    if max(size := (page.imagewidth, page.imagelength)) > 0xFFFF or prod(size) > _MOST_PIXELS:
-        raise SlideUnreadable(f"Page {page.index} is too large for a label or an overview.")
-    if page.compression == JPEG_CODEC:
-        return _joined(tiff, page, flavour, grid, parts)
-    if page.compression not in LOSSLESS_CODECS:
-        raise SlideUnreadable(
-            f"Page {page.index}, the {flavour.lower()}, has TIFF compression "
-            f"{int(page.compression)}, which is not supported yet."
-        )
-    pixels = np.ascontiguousarray(page.asarray(), np.uint8).tobytes()
-    if len(pixels) != 3 * page.imagewidth * page.imagelength:
-        raise SlideUnreadable(f"Page {page.index} decodes to another size than it states.")
-    table = FrameTable.single(len(pixels))
-    built = InMemory(pixels)
-    return SlideImage(flavour, grid, table, built, "RGB", EXPLICIT_VR_LITTLE_ENDIAN, False)
-
-
-def _joined(
-    tiff: TiffFile, page: TiffPage, flavour: Flavour, grid: TileGrid, parts: FrameTable
-) -> SlideImage:
-    rgb = _is_rgb(page)
-    places = zip(parts.offsets.tolist(), parts.lengths.tolist(), strict=True)
-    strips = [read_range(tiff, offset, length) for offset, length in places]
-    joined = join_strips(strips, page.tags.valueof(_TABLES) or b"", rgb=rgb)
-    _check_tile(joined, grid, page.index)
-    photometric = "RGB" if rgb else "YBR_FULL_422"
-    table = FrameTable.single(len(joined))
-    return SlideImage(flavour, grid, table, InMemory(joined), photometric, JPEG_BASELINE, True)

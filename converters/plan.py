@@ -9,7 +9,9 @@ from math import inf, isclose
 from converters.header import RECIPE, Identity, header
 from converters.metadata import Description
 from converters.sources import ScannedSlide, SlideImage
+from gateway.core.blobs import InMemory
 from gateway.core.errors import Conflict, InvalidInput, SpacingUnknown
+from gateway.core.frames import CropTable
 from gateway.core.geometry import Placement
 from gateway.core.identity import FileFacts, Identified
 from gateway.core.instances import Flavour, InstanceKey, LinkedFile, Signature, derive_uid
@@ -152,6 +154,18 @@ def _recipe(slide: ScannedSlide) -> str:
     return f"{RECIPE} {slide.encoder}" if slide.encoder else RECIPE
 
 
+def _made(image: SlideImage) -> list[str]:
+    """Return digests of what an image has that the scanner's file has not.
+
+    Another version of a codec may make other bytes; they are another instance then.
+    """
+    table = image.frames.blocks if isinstance(image.frames, CropTable) else image.frames
+    made = [table.literals] if table.literals else []
+    if image.earlier and isinstance(image.built, InMemory):
+        made.append(image.built.content)
+    return [hashlib.sha256(one).hexdigest() for one in made]
+
+
 def _roles(images: tuple[SlideImage, ...]) -> Iterator[tuple[str, SlideImage]]:
     """Name each image: VOLUME 0 is the base level."""
     volumes = 0
@@ -164,9 +178,8 @@ def _roles(images: tuple[SlideImage, ...]) -> Iterator[tuple[str, SlideImage]]:
 
 
 def _instance(identity: Identity, image: SlideImage, role: str, number: int) -> PlannedInstance:
-    sop_instance = derive_uid(
-        "instance", identity.study, identity.digest, role, _recipe(identity.slide)
-    )
+    parts = (identity.study, identity.digest, role, _recipe(identity.slide), *_made(image))
+    sop_instance = derive_uid("instance", *parts)
     dataset = header(identity, image, sop_instance, number)
     return PlannedInstance(
         key=InstanceKey(identity.study, identity.series, sop_instance),

@@ -1,32 +1,31 @@
-"""Aperio SVS: a TIFF with tiled JPEG levels and striped associated images.
+"""Aperio SVS: a TIFF with tiled levels and, beside them, label, overview and thumbnail.
 
-How pages become images is told in :mod:`converters.pages`; here is what is Aperio's own: which
-page is what, and what the description states.
+How pages become images is told in :mod:`converters.pages`, :mod:`converters.holes` and
+:mod:`converters.pictures`; here is what is Aperio's own: which page is what, and what the
+description states.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from tifffile import TiffFile, TiffPage
 
 from converters.history import PART_OF_A_SCAN, cut_from_scan
-from converters.pages import (
-    ICC_PROFILE,
-    check_pyramid,
-    fingerprint_of,
-    striped_image,
-    tiled_level,
-)
+from converters.holes import pyramid
+from converters.pages import ICC_PROFILE, fingerprint_of
+from converters.pictures import picture
 from converters.sources import ScannedSlide, SlideFacts, SlideImage
 from converters.tiff import is_tiff, opened, page_of, pages_of
-from gateway.core.frames import TileGrid
+from gateway.core.errors import GatewayError
 from gateway.core.instances import Flavour
 
 _LABEL, _OVERVIEW = 1, 9  # values of NewSubfileType
+_PICTURE = re.compile(r"^(?:label|macro)\b", re.MULTILINE)  # in the description of a tiled page
+_LONGEST = 160  # characters of a reason that enter the provenance
 _FIRST_YEAR = 1980  # of a date that a scanner can have written
 
 
@@ -50,9 +49,10 @@ def read(path: Path) -> ScannedSlide:
         pages = pages_of(tiff)
         facts, icc_profile = _facts(pages[0]), pages[0].tags.valueof(ICC_PROFILE)
         levels = [page for page in pages if page.is_tiled and not page.subfiletype]
-        images = [tiled_level(tiff, page) for page in levels]
-        check_pyramid(images)
-        images += _associated(tiff, pages, {image.grid for image in images})
+        images, remarks = pyramid(tiff, levels)
+        pictures, left_out = _associated(tiff, pages, images)
+        facts = replace(facts, remarks=(*facts.remarks, *remarks, *left_out))
+        images += pictures
         return ScannedSlide(fingerprint_of(tiff, pages), facts, icc_profile, tuple(images))
 
 
@@ -72,26 +72,35 @@ def fingerprint(path: Path) -> str:
 
 
 def _associated(
-    tiff: TiffFile, pages: list[TiffPage], volumes: set[TileGrid]
-) -> Iterator[SlideImage]:
-    """Build the striped images; a thumbnail of a level's size would be that level twice."""
-    taken = {(grid.matrix_columns, grid.matrix_rows) for grid in volumes}
-    seen: set[Flavour] = set()
+    tiff: TiffFile, pages: list[TiffPage], levels: list[SlideImage]
+) -> tuple[list[SlideImage], list[str]]:
+    """Build the pictures beside the levels; also say which of them could not be read.
+
+    A slide is whole without them, so that none of them is a reason to refuse it. A thumbnail of a
+    level's size would be that level twice.
+    """
+    taken = {(level.grid.matrix_columns, level.grid.matrix_rows) for level in levels}
+    images: dict[Flavour, SlideImage] = {}
+    remarks: dict[Flavour, str] = {}
     for page in pages:
         flavour = _flavour(page)
         size = (page.imagewidth, page.imagelength)
-        if flavour is None or flavour in seen:
+        if flavour is None or flavour in images:
             continue
         if flavour is Flavour.THUMBNAIL and size in taken:
             continue
-        seen.add(flavour)
-        yield striped_image(tiff, page, flavour)
+        try:
+            images[flavour] = picture(tiff, page, flavour)
+        except GatewayError as error:
+            remarks[flavour] = f"The {flavour.lower()} was left out: {error.detail[:_LONGEST]}"
+    return list(images.values()), [remarks[one] for one in remarks if one not in images]
 
 
 def _flavour(page: TiffPage) -> Flavour | None:
-    if page.is_tiled:
-        return None
+    """Return what a page shows beside the levels; None if it is a level, or unknown."""
     named = {_LABEL: Flavour.LABEL, _OVERVIEW: Flavour.OVERVIEW}
+    if page.is_tiled and not _PICTURE.search(page.description):
+        return None
     return named.get(int(page.subfiletype), Flavour.THUMBNAIL if page.index == 1 else None)
 
 

@@ -22,6 +22,7 @@ Pixels = NDArray[np.uint8]
 
 SHORT, LONG, LONG8, ASCII, UNDEFINED = 3, 4, 16, 2, 7
 JPEG, LZW = 7, 5
+JPEG_2000 = 33003, 33005
 RGB, YCBCR = 2, 6
 LIBRARY = "Aperio Image Library v11.2.1 \r\n"
 DISK_BLOCK = 4096
@@ -68,7 +69,7 @@ class Page:
             tags += [(273, offset_type, offsets), (279, LONG, counts)]
         if self.tables:
             tags += [(347, UNDEFINED, self.tables)]
-        if self.compression != LZW and self.subsampling:
+        if self.subsampling and self.compression in (JPEG, *JPEG_2000):
             tags += [(530, SHORT, self.subsampling)]
         if self.compression == LZW:
             tags += [(317, SHORT, [2])]

@@ -47,7 +47,7 @@ def add(
         try:
             with options.progress(f"decoding {path.name}") as progress:
                 slide = ingest.add(os.path.abspath(path), mpp, progress)
-            empty = ingest.empty(slide)
+            empty, provenance = ingest.empty(slide), ingest.provenance(slide)
         except GatewayError as error:
             click.echo(f"Error: {error.detail}", err=True)
             failed = True
@@ -59,9 +59,11 @@ def add(
             "state": slide.state.value,
             "path": os.path.abspath(path),
             "empty": empty,
+            "provenance": provenance,
         }
         text = f"{path}: study {slide.study}, {slide.instances} instances, {slide.state.value}"
         text += f"\n  nobody stated: {', '.join(empty)}" if empty else ""
+        text += f"\n  {provenance}" if provenance else ""
         options.emit(record, text, as_json)
     if failed:
         sys.exit(options.FAILED)
@@ -85,21 +87,26 @@ def convert(
         store = FileStore(outdir)
         store.sweep(deep=False)
         empty: dict[str, None] = {}
+        provenance = ""
         for one in convert_slide(
             slide, store, stated_spacing_um=mpp, worklist=metadata, progress=progress
         ):
             empty |= dict.fromkeys(one.empty)
+            provenance = one.provenance
             record: dict[str, object] = {
                 "file": str(outdir / one.name),
                 "sop_instance": one.sop_instance,
                 "image_type": one.image_type,
                 "frames": one.frames,
                 "empty": one.empty,
+                "provenance": one.provenance,
             }
             text = f"{outdir / one.name}: {one.image_type}, {one.frames} frames"
             options.emit(record, text, as_json)
         if empty and not as_json:
             click.echo(f"nobody stated: {', '.join(empty)}")
+        if provenance and not as_json:
+            click.echo(provenance)
 
 
 @click.command()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gateway.core.errors import InvalidInput
 
-EOI, SOS, DHT, DRI, APP0, APP14 = 0xD9, 0xDA, 0xC4, 0xDD, 0xE0, 0xEE
+EOI, SOS, DQT, DHT, DRI, APP0, APP14 = 0xD9, 0xDA, 0xDB, 0xC4, 0xDD, 0xE0, 0xEE
 SOF_BASELINE = 0xC0
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {DHT, 0xC8, 0xCC}
 
@@ -44,6 +44,8 @@ class JpegFrame:
         Horizontal and vertical sampling factor of each component.
     identifiers
         Identifier of each component.
+    tables
+        Number of the quantisation table of each component.
     baseline
         Whether it is the baseline sequential process.
     """
@@ -53,6 +55,7 @@ class JpegFrame:
     precision: int
     sampling: tuple[tuple[int, int], ...]
     identifiers: bytes
+    tables: bytes
     baseline: bool
 
     @property
@@ -128,6 +131,7 @@ def _frame_header(payload: bytes, marker: int) -> JpegFrame:
         precision=payload[0],
         sampling=tuple((factor >> 4, factor & 15) for factor in factors),
         identifiers=payload[6 : 6 + 3 * count : 3],
+        tables=payload[8 : 6 + 3 * count : 3],
         baseline=marker == SOF_BASELINE,
     )
 

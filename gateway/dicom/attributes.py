@@ -129,6 +129,12 @@ def empty_keywords(dataset: Dataset) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def provenance(dataset: Dataset) -> str:
+    """Return what the equipment that made a data set says of its making, in sentences."""
+    made_by = dataset.get("ContributingEquipmentSequence") or []
+    return " ".join(str(one.get("ContributionDescription") or "") for one in made_by).strip()
+
+
 def _is_empty(element: DataElement) -> bool:
     unknown_date = f"{UNKNOWN_DATE:%Y%m%d}"
     return (

@@ -22,7 +22,7 @@ from gateway.core.ports import (
     SlidePlan,
     UnmatchedSlide,
 )
-from gateway.dicom.attributes import empty_keywords
+from gateway.dicom.attributes import empty_keywords, provenance
 from gateway.dicom.crops import cut_all
 from gateway.dicom.part10 import Part10, decode_header
 from gateway.services.links import Links
@@ -156,6 +156,11 @@ class Ingest:
         instances = self._index.instances(slide.study, slide.series)
         headers = (decode_header(self._store.get(instance.header)) for instance in instances)
         return list(dict.fromkeys(word for header in headers for word in empty_keywords(header)))
+
+    def provenance(self, slide: Slide) -> str:
+        """Return what was assumed, filled in or left out when a slide was added, in sentences."""
+        base = self._index.instances(slide.study, slide.series)[0]
+        return provenance(decode_header(self._store.get(base.header)))
 
     def slides(self, studies: Sequence[str] = ()) -> list[Slide]:
         """Return all slides, or those of some studies."""

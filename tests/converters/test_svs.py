@@ -219,15 +219,6 @@ def test_a_single_impossible_tile_is_told(tmp_path: Path, tag: int, value: int) 
         scanned(path)
 
 
-def test_tiles_without_bytes_are_told(tmp_path: Path) -> None:
-    path = tmp_path / "slide.svs"
-    make_svs(path)
-    counts = tag_values(path, 0, TILE_BYTE_COUNTS)
-    patch_tag(path, 0, TILE_BYTE_COUNTS, [0, 0, *counts[2:]])
-    with pytest.raises(SlideUnreadable, match=r"2 of .* have no bytes"):
-        scanned(path)
-
-
 @pytest.mark.req("REQ-WSI-11")
 @pytest.mark.parametrize("tile", [0, -1, -2])
 def test_tiles_of_another_size_are_told(tmp_path: Path, tile: int) -> None:

@@ -130,7 +130,8 @@ def test_materialising_changes_no_byte(
     assert {one["sop_instance"]: Path(one["file"]).read_bytes() for one in lines} == {
         uid: whole for uid, (whole, _) in before.items()
     }
-    assert {"file", "sop_instance", "image_type", "frames", "empty"} == set(lines[0])
+    keys = {"file", "sop_instance", "image_type", "frames", "empty", "provenance"}
+    assert keys == set(lines[0])
 
 
 def test_the_scanners_file_is_not_needed_afterwards(slide: Path, data: Path) -> None:

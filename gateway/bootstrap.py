@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 _WORKERS = 2
 _BLOCKING_THREADS = 8
+_HANDS = 3
+"""Files of watched folders that are added at once; at most all but one have to be decoded."""
+
 _PATIENCE_S = 5
 """Seconds that a stopping server waits for answers under way."""
 
@@ -78,11 +81,22 @@ def open_services(settings: Settings) -> Services:
 def open_watch(settings: Settings) -> Watch:
     """Return what adds the slides of the watched folders."""
     from converters.companions import companions
+    from gateway.jobs.hands import Hand
     from gateway.jobs.watch import Watch
 
     ingest = open_services(settings).ingest
-    excluded = str(settings.data.absolute())
-    return Watch(ingest, companions, settings.watched, settings.settle_s, excluded)
+
+    def add(path: str) -> str:
+        return f"study {ingest.add(path).study}"
+
+    return Watch(
+        lambda: [slide.file for slide in ingest.slides()],
+        [Hand(add) for _ in range(_HANDS)],
+        companions,
+        settings.watched,
+        settings.settle_s,
+        str(settings.data.absolute()),
+    )
 
 
 def make_data_folder(data: Path) -> None:

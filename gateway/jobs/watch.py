@@ -19,15 +19,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from gateway.core.errors import (
-    FormatUnknown,
-    GatewayError,
-    InvalidInput,
-    Unavailable,
-    Unmatched,
-)
+from gateway.core.errors import GatewayError
 from gateway.core.instances import LinkedFile
-from gateway.services.ingest import Ingest
+from gateway.jobs.hands import Adder, Fate, Outcome
 
 _LOOK_EVERY_S = 2.0
 _IDLE_SHARE = 9.0
@@ -35,6 +29,9 @@ _IDLE_SHARE = 9.0
 
 _LONGEST_REST_S = 60.0
 """... unless one look takes many seconds: no slide should wait for minutes."""
+
+_PATIENCE_S = 2.0
+"""So long it waits for a file to be added before it turns to the others."""
 
 _AGAIN_AFTER_S = 30.0
 """What cannot be read, or stored, may be well without having changed: so soon it is tried again."""
@@ -81,13 +78,24 @@ class Sighting:
     state: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Task:
+    """A file that is being added."""
+
+    adder: Adder
+    folder: _Folder
+    sighting: Sighting
+
+
 class Watch:
     """Adds the slides of some folders.
 
     Parameters
     ----------
-    ingest
-        Where they go.
+    known
+        Returns the files that are slides already.
+    adders
+        What adds files; each has time for one.
     companions
         Which files are one slide.
     folders
@@ -102,14 +110,17 @@ class Watch:
 
     def __init__(
         self,
-        ingest: Ingest,
+        known: Callable[[], Iterable[LinkedFile]],
+        adders: Sequence[Adder],
         companions: Companions,
         folders: Sequence[str],
         settle_s: float,
         excluded: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._ingest = ingest
+        self._known = known
+        self._free = list(adders)
+        self._busy: list[_Task] = []
         self._companions = companions
         self._folders = [_Folder(path, companions, excluded, settle_s) for path in folders]
         self._settle_s = settle_s
@@ -131,6 +142,7 @@ class Watch:
         self._recall_patiently()
         while True:
             begun = self._clock()
+            self._collect()
             ready = self._ready()
             took = self._clock() - begun
             until = begun + took + min(max(every, _IDLE_SHARE * took), _LONGEST_REST_S)
@@ -147,12 +159,13 @@ class Watch:
 
     def recall(self) -> None:
         """Learn from the index which files are slides already."""
-        known = {_digest_of(slide.file) for slide in self._ingest.slides()}
+        known = {_digest_of(file) for file in self._known()}
         for folder in self._folders:
             folder.handled |= known
 
     def round(self) -> None:
         """Look once, and add all that is ready."""
+        self._collect()
         self._add(self._ready(), float("inf"))
 
     def _ready(self) -> list[tuple[_Folder, Sighting]]:
@@ -160,42 +173,57 @@ class Watch:
         now = self._clock()
         found = ((folder, sighting) for folder in self._folders for sighting in folder.settled(now))
         newest = heapq.nlargest(_AT_ONCE, found, key=lambda pair: pair[1].mtime_ns)
+        under_way = {task.sighting.path for task in self._busy}
         ready = []
         for folder, sighting in newest:
             if sighting.path in folder.companions:
                 folder.finish(sighting)
-            else:
+            elif sighting.path not in under_way:
                 ready.append((folder, sighting))
         return ready
 
     def _add(self, ready: Iterable[tuple[_Folder, Sighting]], until: float) -> None:
         for folder, sighting in ready:
-            if self._clock() >= until:
+            if self._clock() >= until or not self._free:
                 return
-            self._attempt(folder, sighting)
+            # Slides of several files are decoded, which takes minutes; others must not wait.
+            if len(self._free) > 1 or not self._companions(sighting.path):
+                self._attempt(folder, sighting)
 
     def _attempt(self, folder: _Folder, sighting: Sighting) -> None:
-        """Add a slide. Log lines name no file: names of files may hold names of people."""
-        now = self._clock()
         try:
             if not self._still(sighting):
                 return  # the next look sees what it is now
-            slide = self._ingest.add(sighting.path)
-            _log.info("study %s is %s", slide.study, slide.state.value)
-        except FormatUnknown:
-            _log.debug("%s is left alone: it is no slide", sighting.path)
-        except (Unmatched, InvalidInput) as error:
-            folder.postpone(sighting, now + _ANOTHER_WORKLIST_S, error.code)
+        except OSError:
+            folder.postpone(sighting, self._clock() + _AGAIN_AFTER_S, "unreadable")
             return
-        except (Unavailable, OSError) as error:
-            folder.postpone(sighting, now + _AGAIN_AFTER_S, getattr(error, "code", "unreadable"))
-            return
-        except Exception as error:  # one file must not keep the others waiting
-            if self._changed(sighting):
-                return
-            folder.report(sighting, getattr(error, "code", type(error).__name__))
-            _log.debug("%s", sighting.path, exc_info=error)
-        folder.finish(sighting)
+        task = _Task(self._free.pop(), folder, sighting)
+        task.adder.give(sighting.path)
+        self._busy.append(task)
+        self._collect(task)
+
+    def _collect(self, latest: _Task | None = None) -> None:
+        """Learn what became of files; wait a moment for the one that was given latest."""
+        for task in list(self._busy):
+            if (outcome := task.adder.outcome(_PATIENCE_S if task is latest else 0)) is not None:
+                self._busy.remove(task)
+                self._free.append(task.adder)
+                self._conclude(task.folder, task.sighting, outcome)
+
+    def _conclude(self, folder: _Folder, sighting: Sighting, outcome: Outcome) -> None:
+        """Say what became of a file. Log lines name none: names may be those of people."""
+        fate, now = outcome.fate, self._clock()
+        if fate is Fate.NOT_NOW:
+            folder.postpone(sighting, now + _AGAIN_AFTER_S, outcome.why)
+        elif fate is Fate.NOBODYS:
+            folder.postpone(sighting, now + _ANOTHER_WORKLIST_S, outcome.why)
+        elif fate is not Fate.REFUSED:
+            if fate is Fate.ADDED:
+                _log.info("added: %s", outcome.why)
+            folder.finish(sighting)
+        elif not self._changed(sighting):
+            folder.report(sighting, outcome.why)
+            folder.finish(sighting)
 
     def _changed(self, sighting: Sighting) -> bool:
         with suppress(OSError):

@@ -20,6 +20,7 @@ from converters.companions import companions
 from gateway.bootstrap import Services, open_services
 from gateway.core.errors import InvalidInput
 from gateway.core.instances import SlideState
+from gateway.jobs.hands import Hand, Outcome, attempt
 from gateway.jobs.watch import Watch
 from gateway.settings import Settings, watched_folders
 from tests.conftest import process_of, serving, slidegate
@@ -27,6 +28,20 @@ from tests.factories import SvsTruth, make_large_svs, make_plain_tiff, make_svs,
 from tests.worklists import write_csv
 
 SETTLE_S = 10.0
+
+
+class Here:
+    """Adds in this process, at once."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._outcome: Outcome | None = None
+
+    def give(self, path: str) -> None:
+        self._outcome = attempt(lambda path: self._services.ingest.add(path).study, path)
+
+    def outcome(self, patience_s: float) -> Outcome | None:
+        return self._outcome
 
 
 class Looker:
@@ -37,7 +52,13 @@ class Looker:
         self.services = services
         paths = [str(folder) for folder in folders]
         self.watch = Watch(
-            services.ingest, companions, paths, SETTLE_S, str(excluded), lambda: self.now
+            lambda: [slide.file for slide in services.ingest.slides()],
+            [Here(services), Here(services)],
+            companions,
+            paths,
+            SETTLE_S,
+            str(excluded),
+            lambda: self.now,
         )
         self.watch.recall()
 
@@ -342,11 +363,11 @@ def test_a_slide_is_added_once_also_after_a_start(
         looker = start()
         for _ in range(5):
             looker.after(SETTLE_S)
-        assert said("is linked") == 1
+        assert said("added: ") == 1
     os.utime(slide)  # it may be another one now
     for _ in range(5):
         assert looker.after(SETTLE_S) == ["one.svs"]
-    assert said("is linked") == 2
+    assert said("added: ") == 2
 
 
 def test_another_slide_at_the_same_place_is_added_too(
@@ -391,7 +412,7 @@ def test_folders_come_and_go(
     away.rename(folder)
     for _ in range(3):
         looker.after(SETTLE_S)
-    assert said("is linked") == 1
+    assert said("added: ") == 1
     assert said("cannot be read") == 2
 
 
@@ -406,6 +427,57 @@ def test_what_is_gone_is_forgotten(folder: Path, looker: Looker) -> None:
         (folder / f"{number}.txt").unlink()
     looker.after(SETTLE_S)
     assert (looker.watch.waiting, looker.watch.handled) == (0, 1)
+
+
+# -- several at once
+
+
+def add_as_named(path: str) -> str:
+    name = Path(path).name
+    if name.startswith("slow"):
+        time.sleep(600)
+    if name.startswith("fatal"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return name
+
+
+@pytest.fixture
+def handed(folder: Path) -> Callable[[], Watch]:
+    """Return what looks until all that settled was given to one of three processes."""
+    watch = Watch(
+        list, [Hand(add_as_named) for _ in range(3)], companions, [str(folder)], 0, "nowhere"
+    )
+
+    def look() -> Watch:
+        watch.round()
+        return watch
+
+    return look
+
+
+def test_slides_that_take_minutes_keep_others_not_waiting(
+    folder: Path, handed: Callable[[], Watch], said: Callable[[str], int]
+) -> None:
+    for number in range(3):  # slides of several files, and they are slow
+        (folder / f"slow{number}.mrxs").write_bytes(b"x")
+    handed()
+    for number in range(3):
+        (folder / f"{number}.svs").write_bytes(b"x")
+    assert handed().waiting == 3  # of which two are being added
+    assert said("added: ") == 3
+    assert handed().waiting == 3
+    assert said("added: ") == 3
+
+
+def test_a_file_that_brings_its_reader_down_is_reported_once(
+    folder: Path, handed: Callable[[], Watch], said: Callable[[str], int]
+) -> None:
+    (folder / "fatal.svs").write_bytes(b"x")
+    (folder / "good.svs").write_bytes(b"x")
+    for _ in range(3):
+        assert handed().waiting == 0
+    assert said("brought down") == 1
+    assert said("added: ") == 1
 
 
 # -- in a server

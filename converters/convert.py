@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from converters.library import ScannerFiles
+from converters.sources import Choices
 from gateway.core.errors import Unmatched
 from gateway.core.frames import CropTable
 from gateway.core.ports import BlobStore, Buffer, Progress, UnmatchedSlide
@@ -50,6 +51,7 @@ def convert(
     *,
     stated_spacing_um: float | None = None,
     worklist: Path | None = None,
+    choices: Choices | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Converted]:
     """Write a slide as Part 10 instances, one blob each.
@@ -68,6 +70,8 @@ def convert(
         Pixel spacing of the base level in micrometres, if the file does not state it.
     worklist
         File that says whose slides they are.
+    choices
+        How frames are made, where a format leaves a choice.
 
     Raises
     ------
@@ -78,7 +82,7 @@ def convert(
     OutOfResources
         If the disk is full.
     """
-    library = ScannerFiles(worklist)
+    library = ScannerFiles(worklist, choices)
     plan = library.plan(os.path.abspath(path), stated_spacing_um)
     if isinstance(plan, UnmatchedSlide):
         raise Unmatched(f"{path}: {plan.reason}.", fingerprint=plan.file.fingerprint)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,24 @@ _SAMPLES, _SAMPLE = 8, 1 << 14
 """Of a larger one: places, evenly spread, the first and the last bytes included; and bytes."""
 
 
-def tiff_fingerprint(
-    size: int, pages: Iterable[TiffPage], read: Callable[[int, int], bytes]
-) -> str:
-    """Return the hexadecimal fingerprint of a TIFF.
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """What the fingerprint covers of a page.
+
+    Parameters
+    ----------
+    tags
+        Number, type and count of each tag, and the offset and length of its value in bytes.
+    samples
+        Offsets and lengths of other bytes.
+    """
+
+    tags: Iterable[tuple[int, int, int, int, int]]
+    samples: Iterable[tuple[int, int]]
+
+
+def fingerprint_of(size: int, pages: Iterable[Covered], read: Callable[[int, int], bytes]) -> str:
+    """Return the hexadecimal fingerprint of a file that is made of pages, as a TIFF is.
 
     Parameters
     ----------
@@ -43,13 +58,34 @@ def tiff_fingerprint(
     """
     digest = hashlib.sha256(b"slidegate fingerprint 1\x00" + size.to_bytes(8))
     for page in pages:
-        for tag in page.tags:
-            digest.update(f"{tag.code} {int(tag.dtype)} {tag.count};".encode())
-            digest.update(read(tag.valueoffset, tag.valuebytecount))
-        for index in _sampled(len(page.dataoffsets), whole=not page.is_tiled):
-            length = min(page.databytecounts[index], _LONGEST_SAMPLE if page.is_tiled else size)
-            digest.update(read(page.dataoffsets[index], length))
+        for code, kind, count, offset, length in page.tags:
+            digest.update(f"{code} {kind} {count};".encode())
+            digest.update(read(offset, length))
+        for offset, length in page.samples:
+            digest.update(read(offset, length))
     return digest.hexdigest()
+
+
+def tiff_fingerprint(
+    size: int, pages: Iterable[TiffPage], read: Callable[[int, int], bytes]
+) -> str:
+    """Return the hexadecimal fingerprint of a TIFF; see :func:`fingerprint_of`."""
+    return fingerprint_of(size, (_covered(page, size) for page in pages), read)
+
+
+def _covered(page: TiffPage, size: int) -> Covered:
+    tags = [
+        (tag.code, int(tag.dtype), tag.count, tag.valueoffset, tag.valuebytecount)
+        for tag in page.tags
+    ]
+    longest = _LONGEST_SAMPLE if page.is_tiled else size
+    return Covered(
+        tags,
+        [
+            (page.dataoffsets[index], min(page.databytecounts[index], longest))
+            for index in _sampled(len(page.dataoffsets), whole=not page.is_tiled)
+        ],
+    )
 
 
 def files_fingerprint(files: Mapping[str, Path]) -> str:

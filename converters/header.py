@@ -15,7 +15,7 @@ from pydicom.valuerep import format_number_as_ds
 
 from converters.icc import is_rgb_profile, srgb_profile
 from converters.metadata import Description, describe_slide, describe_study
-from converters.sources import LossyStep, ScannedSlide, SlideImage
+from converters.sources import Fluorescence, LossyStep, ScannedSlide, SlideImage
 from gateway.core.geometry import PixelMatrix, View
 from gateway.core.identity import FileFacts
 from gateway.core.instances import (
@@ -261,11 +261,14 @@ def _measures(dataset: Dataset, identity: Identity, image: SlideImage) -> Datase
 
 
 def _optical_path(dataset: Dataset, identity: Identity) -> None:
-    """Bright field, white light, the source's colours (PS3.3 C.8.12.5)."""
+    """Light and filters, the source's colours (PS3.3 C.8.12.5)."""
     path = Dataset()
     path.OpticalPathIdentifier = "1"
-    path.IlluminationTypeCodeSequence = [_code("111744", "DCM", "Brightfield illumination")]
-    path.IlluminationColorCodeSequence = [_code("414298005", "SCT", "Full Spectrum")]
+    if fluorescence := identity.slide.facts.fluorescence:
+        _fluorescence(path, fluorescence)
+    else:
+        path.IlluminationTypeCodeSequence = [_code("111744", "DCM", "Brightfield illumination")]
+        path.IlluminationColorCodeSequence = [_code("414298005", "SCT", "Full Spectrum")]
     own = _own_profile(identity)
     path.ICCProfile = own or srgb_profile()
     if own is None:
@@ -279,6 +282,20 @@ def _own_profile(identity: Identity) -> bytes | None:
     """Return the colour profile of the file if it is one for its pixels."""
     profile = identity.slide.icc_profile
     return profile if profile and is_rgb_profile(profile) else None
+
+
+def _fluorescence(path: Dataset, fluorescence: Fluorescence) -> None:
+    """Light of one wavelength falls on the specimen, that of another is seen."""
+    path.IlluminationTypeCodeSequence = [_code("111743", "DCM", "Epifluorescence illumination")]
+    if fluorescence.excitation_nm:
+        path.IlluminationWaveLength = fluorescence.excitation_nm
+    else:  # one of the two is required; lamps of fluorescence are white before their filters
+        path.IlluminationColorCodeSequence = [_code("414298005", "SCT", "Full Spectrum")]
+    if fluorescence.emission_nm:
+        path.ImagePathFilterPassThroughWavelength = round(fluorescence.emission_nm)
+    if fluorescence.filter_set:
+        name = "".join(char for char in fluorescence.filter_set if char.isprintable())
+        path.OpticalPathDescription = f"Filter set {name[:64]}"
 
 
 def _code(value: str, scheme: str, meaning: str) -> Dataset:

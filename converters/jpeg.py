@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from gateway.core.bitstreams import (
+    DHT,
+    DQT,
     DRI,
+    SOF_BASELINE,
     SOS,
     JpegFrame,
     jpeg_frame,
@@ -111,16 +115,152 @@ def _strip_interval(heads: Sequence[JpegFrame]) -> int:
     return interval
 
 
-def _headers_of(strip: bytes, rows: int, restart: bytes) -> bytes:
-    """Return the strip's segments with another height and with DRI in front of SOS."""
+def _headers_of(strip: bytes, rows: int, restart: bytes, columns: int | None = None) -> bytes:
+    """Return the strip's segments with another size and with DRI in front of SOS."""
     parts: list[bytes] = []
     for segment in jpeg_segments(strip):
         part = strip[segment.start : segment.stop]
         if 0xC0 <= segment.marker <= 0xC3:
-            part = part[:5] + rows.to_bytes(2) + part[7:]
+            across = part[7:9] if columns is None else columns.to_bytes(2)
+            part = part[:5] + rows.to_bytes(2) + across + part[9:]
         elif segment.marker == DRI:
             continue
         elif segment.marker == SOS:
             part = restart + part
         parts.append(part)
     return b"".join(parts)
+
+
+def sized_header(header: bytes, columns: int, rows: int, interval: int) -> bytes:
+    """Return the headers of a JPEG, SOI to SOS, for an image of another size.
+
+    Parameters
+    ----------
+    columns, rows
+        The new size in pixels, 65535 at most.
+    interval
+        MCUs of a restart interval; 0 for none.
+    """
+    restart = bytes((0xFF, DRI, 0, 4)) + interval.to_bytes(2) if interval else b""
+    return SOI_MARKER + _headers_of(header, rows, restart, columns)
+
+
+def blank_interval(header: bytes, mcus: int, luminance: int) -> bytes:
+    """Return a restart interval without a picture, coded with the JPEG's own tables.
+
+    Parameters
+    ----------
+    header
+        From SOI up to SOS, which is included; the sequential process with Huffman codes.
+    mcus
+        Length of the interval.
+    luminance
+        0 or 255: black or white, if the components are Y, Cb and Cr.
+
+    Raises
+    ------
+    InvalidInput
+        If the JPEG lacks a table that this needs.
+    """
+    tables = _Tables.of(header)
+    first, later = "", ""
+    for number, (blocks, quantiser, dc, ac) in enumerate(tables.components):
+        level = _dc_level(luminance, quantiser) if number == 0 else 0
+        repeated = _code(dc, 0) + _code(ac, _END_OF_BLOCK)
+        first += _difference(dc, level) + _code(ac, _END_OF_BLOCK) + repeated * (blocks - 1)
+        later += repeated * blocks
+    bits = first + later * (mcus - 1)
+    bits += "1" * (-len(bits) % 8)
+    return int(bits, 2).to_bytes(len(bits) // 8).replace(b"\xff", b"\xff\x00")
+
+
+_END_OF_BLOCK = 0
+_Codes = dict[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """For each component of the scan: its blocks in an MCU, quantiser of DC, DC and AC codes."""
+
+    components: tuple[tuple[int, int, _Codes, _Codes], ...]
+
+    @classmethod
+    def of(cls, header: bytes) -> _Tables:
+        quantisers: dict[int, int] = {}
+        codes: dict[int, _Codes] = {}
+        frame: dict[int, tuple[int, int]] = {}
+        scan: list[tuple[int, int]] = []
+        for segment in jpeg_segments(header):
+            payload = header[segment.start + 4 : segment.stop]
+            if segment.marker == DQT:
+                quantisers |= _dc_quantisers(payload)
+            elif segment.marker == DHT:
+                codes |= _huffman_codes(payload)
+            elif segment.marker == SOF_BASELINE:
+                parts = (payload[at : at + 3] for at in range(6, len(payload) - 2, 3))
+                frame = {part[0]: ((part[1] >> 4) * (part[1] & 15), part[2]) for part in parts}
+            elif segment.marker == SOS and payload:
+                scan = [(payload[at], payload[at + 1]) for at in range(1, 2 * payload[0], 2)]
+        try:
+            return cls(
+                tuple(
+                    (
+                        frame[identifier][0],
+                        quantisers[frame[identifier][1]],
+                        codes[tables >> 4],
+                        codes[0x10 | tables & 15],
+                    )
+                    for identifier, tables in scan
+                )
+            )
+        except KeyError as error:
+            raise InvalidInput("A JPEG lacks a table that its scan names.") from error
+
+
+def _dc_quantisers(payload: bytes) -> dict[int, int]:
+    found: dict[int, int] = {}
+    place = 0
+    while place < len(payload):
+        wide = payload[place] >> 4 != 0
+        found[payload[place] & 15] = int.from_bytes(payload[place + 1 : place + 2 + wide])
+        place += 1 + 64 * (1 + wide)
+    return found
+
+
+def _huffman_codes(payload: bytes) -> dict[int, _Codes]:
+    """Return the codes of each table by its class and number (ISO 10918-1 C.2)."""
+    found: dict[int, _Codes] = {}
+    place = 0
+    while place + 17 <= len(payload):
+        codes: _Codes = {}
+        code, symbol = 0, place + 17
+        for length, count in enumerate(payload[place + 1 : place + 17], 1):
+            for value in payload[symbol : symbol + count]:
+                codes[value] = f"{code:0{length}b}"
+                code += 1
+            symbol += count
+            code <<= 1
+        found[payload[place]] = codes
+        place = symbol
+    return found
+
+
+def _dc_level(luminance: int, quantiser: int) -> int:
+    """Return the quantised DC coefficient that decodes to black or to white."""
+    if quantiser < 1:
+        raise InvalidInput("A JPEG has a quantiser of 0.")
+    return -(-(8 * 127) // quantiser) if luminance else -(-(8 * 128) // quantiser) * -1
+
+
+def _difference(codes: _Codes, value: int) -> str:
+    """Return the code of a DC difference (ISO 10918-1 F.1.2.1)."""
+    size = abs(value).bit_length()
+    if not size:
+        return _code(codes, 0)
+    return _code(codes, size) + f"{value if value > 0 else value + (1 << size) - 1:0{size}b}"
+
+
+def _code(codes: _Codes, symbol: int) -> str:
+    if symbol not in codes:
+        raise InvalidInput("A JPEG's Huffman tables cannot code a blank block.")
+    return codes[symbol]

@@ -6,11 +6,12 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from converters import lossless
 from converters.metadata import Description
 from converters.plan import plan_slide
-from converters.sources import ScannedSlide, SlideFacts, format_of
+from converters.sources import Choices, ScannedSlide, SlideFacts, format_of
 from converters.worklist import Row, Sighting, Worklist
-from gateway.core.errors import InvalidInput, SlideUnreadable, Unavailable
+from gateway.core.errors import InvalidInput, SlideUnreadable
 from gateway.core.frames import Crop
 from gateway.core.instances import LinkedFile, Signature
 from gateway.core.ports import Progress, Scratch, SlidePlan, UnmatchedSlide
@@ -23,10 +24,13 @@ class ScannerFiles:
     ----------
     worklist
         File that says whose slides they are; None if nobody does.
+    choices
+        What the operator chose for slides that are planned.
     """
 
-    def __init__(self, worklist: Path | None = None) -> None:
+    def __init__(self, worklist: Path | None = None, choices: Choices | None = None) -> None:
         self._worklist = worklist
+        self._choices = choices
         self._read: tuple[Signature, Worklist] | None = None
 
     def plan(
@@ -36,7 +40,7 @@ class ScannerFiles:
         file = Path(path)
         slide_format = format_of(file)
         before = Signature.of(os.stat(file))
-        slide = slide_format.read(file)
+        slide = slide_format.read(file, self._choices)
         if Signature.of(os.stat(file)) != before:
             raise _being_written(path)
         described = self._described(file.name, slide.facts, row)
@@ -87,7 +91,7 @@ class ScannerFiles:
 
     def cut(self, block: bytes, crop: Crop) -> list[bytes]:
         """Cut a block into tiles; see :meth:`gateway.core.ports.SlideLibrary.cut`."""
-        raise Unavailable("No format of slides is cut yet.")
+        return lossless.cut(block, crop)
 
     def fingerprint(self, path: str) -> str:
         """Take the fingerprint of a file again."""

@@ -150,8 +150,8 @@ def _stated(digest: str, what: str) -> str:
 
 
 def _recipe(slide: ScannedSlide) -> str:
-    """Return what besides the slide decides about bytes: our version, and the encoder's if any."""
-    return f"{RECIPE} {slide.encoder}" if slide.encoder else RECIPE
+    """Return what besides the slide decides about bytes: our version, the encoder's, a choice."""
+    return " ".join(filter(None, (RECIPE, slide.encoder, slide.tiling)))
 
 
 def _made(image: SlideImage) -> list[str]:

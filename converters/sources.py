@@ -6,6 +6,7 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from typing import cast
@@ -68,6 +69,23 @@ class SlideImage:
 
 
 @dataclass(frozen=True, slots=True)
+class Fluorescence:
+    """How a slide was lit that shines by itself; what the file does not state is None.
+
+    Parameters
+    ----------
+    filter_set
+        Name of the filters.
+    excitation_nm, emission_nm
+        Wavelengths of the light that falls on the specimen, and of the light that is seen.
+    """
+
+    filter_set: str | None
+    excitation_nm: float | None
+    emission_nm: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class SlideFacts:
     """What a scanner's file states of itself. What it does not state is None.
 
@@ -88,6 +106,8 @@ class SlideFacts:
         Sentences for the provenance: what was filled in, left out or assumed.
     placement
         Where the base level lies on the slide, or in a larger scan; None if nothing is known.
+    fluorescence
+        How it was lit, or None for bright field.
     """
 
     spacing_um: tuple[float, float] | None
@@ -100,6 +120,7 @@ class SlideFacts:
     barcode: str | None
     remarks: tuple[str, ...] = ()
     placement: Placement | None = None
+    fluorescence: Fluorescence | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,6 +145,8 @@ class ScannedSlide:
         What decoded and encoded the frames, with versions, as :attr:`Encoding.name
         <converters.encoding.Encoding.name>` says; empty if frames are the scanner's own bytes.
         It is part of the UIDs of series and instances: other bytes, other UIDs.
+    tiling
+        How frames are made, where there is a choice; part of the UIDs likewise.
     """
 
     fingerprint: str
@@ -132,6 +155,32 @@ class ScannedSlide:
     images: tuple[SlideImage, ...]
     decode: Callable[[Scratch, Progress | None], tuple[SlideImage, ...]] | None = None
     encoder: str = ""
+    tiling: str = ""
+
+
+class Tiling(StrEnum):
+    """How frames are made of a level that the scanner did not cut into tiles."""
+
+    STRIPES = "stripes"
+    CROP = "crop"
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the operator may choose where a format leaves a choice.
+
+    Parameters
+    ----------
+    tiling
+        How frames are made; None for the best that this machine can.
+    """
+
+    tiling: Tiling | None = None
+
+    @classmethod
+    def of(cls, tiling: str | None) -> Choices:
+        """Read what a command line says."""
+        return cls(Tiling(tiling) if tiling else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,30 +195,36 @@ class SlideFormat:
         Endings of file names, lower case; for messages and folders, never to detect a format.
     module
         Where its functions are; imported when a file needs it.
+    leaves_choices
+        Whether its ``read`` takes :class:`Choices`.
     """
 
     name: str
     suffixes: tuple[str, ...]
     module: str
+    leaves_choices: bool = False
 
     def detects(self, path: Path) -> bool:
         """Whether the file is of this format; reads its first bytes only."""
         return bool(self._function("detects")(path))
 
-    def read(self, path: Path) -> ScannedSlide:
+    def read(self, path: Path, choices: Choices | None = None) -> ScannedSlide:
         """Read the headers of a file of this format."""
-        return cast(ScannedSlide, self._function("read")(path))
+        more = (choices or Choices(),) if self.leaves_choices else ()
+        return cast(ScannedSlide, self._function("read")(path, *more))
 
     def fingerprint(self, path: Path) -> str:
         """Take the fingerprint of a file of this format."""
         return str(self._function("fingerprint")(path))
 
-    def _function(self, name: str) -> Callable[[Path], object]:
-        function: Callable[[Path], object] = getattr(import_module(self.module), name)
+    def _function(self, name: str) -> Callable[..., object]:
+        function: Callable[..., object] = getattr(import_module(self.module), name)
         return function
 
 
 FORMATS = (
+    # First: to readers of 32-bit offsets a large NDPI is a damaged TIFF.
+    SlideFormat("Hamamatsu NDPI", (".ndpi",), "converters.ndpi", leaves_choices=True),
     SlideFormat("Aperio SVS", (".svs",), "converters.svs"),
     SlideFormat("Hamamatsu VMS", (".vms", ".vmu"), "converters.vms"),
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from converters.library import ScannerFiles
+from converters.sources import Choices
 from gateway.core.errors import Unavailable
 from gateway.core.ports import Index
 from gateway.index.work import open_index
@@ -65,12 +66,18 @@ class Services:
     receive: Receive
 
 
-def open_services(settings: Settings) -> Services:
-    """Open index and store; both are made if they are not there."""
+def open_services(settings: Settings, choices: Choices | None = None) -> Services:
+    """Open index and store; both are made if they are not there.
+
+    Parameters
+    ----------
+    choices
+        How slides that are added become frames, where their format leaves a choice.
+    """
     make_data_folder(settings.data)
     index = open_index(settings.index)
     store = FileStore(settings.data / "blobs")
-    library = ScannerFiles(settings.metadata)
+    library = ScannerFiles(settings.metadata, choices)
     links = Links(index, store, library)
     ingest = Ingest(index, store, library, links, time.time, settings.materialise_after_s or 0)
     retrieve = Retrieve(index, store, links, library.cut)

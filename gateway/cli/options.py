@@ -80,6 +80,12 @@ settle = click.option(
     help="Add a file of a watched folder when it has not changed for so long.",
 )
 json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+tile_by = click.option(
+    "--tile-by",
+    type=click.Choice(["stripes", "crop"]),
+    help="How slides without tiles (NDPI) become frames: stripes of the scanner joined, or square "
+    "tiles cut without loss by libjpeg-turbo; what is better here if this is not said.",
+)
 mpp = click.option(
     "--mpp",
     type=click.FloatRange(0.01, 100),

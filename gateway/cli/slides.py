@@ -18,6 +18,7 @@ from gateway.core.errors import GatewayError
 @options.database
 @options.mpp
 @options.metadata
+@options.tile_by
 @options.json
 def add(
     paths: tuple[Path, ...],
@@ -25,6 +26,7 @@ def add(
     database: str,
     mpp: float | None,
     metadata: Path | None,
+    tile_by: str | None,
     as_json: bool,
 ) -> None:
     """Make slides servable at once; their files stay where they are.
@@ -37,12 +39,13 @@ def add(
     that takes as long as decoding them does.
     """
     with options.importing():
+        from converters.sources import Choices
         from gateway.bootstrap import open_services
 
     failed = False
     with options.errors_told():
         settings = options.settings(data, database, metadata=metadata)
-        ingest = open_services(settings).ingest
+        ingest = open_services(settings, Choices.of(tile_by)).ingest
     for path in paths:
         try:
             with options.progress(f"decoding {path.name}") as progress:
@@ -74,13 +77,20 @@ def add(
 @click.argument("outdir", type=options.Folder())
 @options.mpp
 @options.metadata
+@options.tile_by
 @options.json
 def convert(
-    slide: Path, outdir: Path, mpp: float | None, metadata: Path | None, as_json: bool
+    slide: Path,
+    outdir: Path,
+    mpp: float | None,
+    metadata: Path | None,
+    tile_by: str | None,
+    as_json: bool,
 ) -> None:
     """Write a slide as DICOM files into a folder, without a server."""
     with options.importing():
         from converters.convert import convert as convert_slide
+        from converters.sources import Choices
         from gateway.store.files import FileStore
 
     with options.errors_told(), options.progress("converting") as progress:
@@ -89,7 +99,12 @@ def convert(
         empty: dict[str, None] = {}
         provenance = ""
         for one in convert_slide(
-            slide, store, stated_spacing_um=mpp, worklist=metadata, progress=progress
+            slide,
+            store,
+            stated_spacing_um=mpp,
+            worklist=metadata,
+            choices=Choices.of(tile_by),
+            progress=progress,
         ):
             empty |= dict.fromkeys(one.empty)
             provenance = one.provenance

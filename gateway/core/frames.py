@@ -92,11 +92,14 @@ class Crop:
         The tiles that are cut out.
     across, down
         Tiles of a block in each direction; in the last blocks some may lie outside the grid.
+    background
+        Luminance of what is padded, 0 to 255.
     """
 
     grid: TileGrid
     across: int
     down: int
+    background: int = 255
 
     @property
     def blocks_across(self) -> int:
@@ -142,7 +145,7 @@ class FrameTableHead:
 
     MAGIC: ClassVar = b"SGFT"
     VERSION: ClassVar = 2
-    FIXED: ClassVar = struct.Struct("<4sHHIIQ6I")
+    FIXED: ClassVar = struct.Struct("<4sHHIIQ7I")
     """Magic, version, pieces, lengths of prefix and joints, count, and the crop or zeros."""
 
     ENTRY: ClassVar = struct.Struct("<qq")
@@ -167,11 +170,11 @@ class FrameTableHead:
     def encode(self) -> bytes:
         """Return the stored form of the head."""
         joints = b"".join(len(joint).to_bytes(4, "little") + joint for joint in self.joints)
-        crop = (0,) * 6
+        crop = (0,) * 7
         if self.crop:
             grid = self.crop.grid
             size = (grid.matrix_columns, grid.matrix_rows, grid.tile_columns, grid.tile_rows)
-            crop = (*size, self.crop.across, self.crop.down)
+            crop = (*size, self.crop.across, self.crop.down, self.crop.background)
         lengths = (len(self.prefix), len(joints))
         fixed = self.FIXED.pack(self.MAGIC, self.VERSION, self.pieces, *lengths, self.count, *crop)
         return fixed + self.prefix + joints

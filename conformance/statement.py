@@ -26,6 +26,7 @@ from gateway.core.frames import FrameTable, TileGrid
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE, Flavour, Signature
 from gateway.core.queries import AnyOf, QueryLevel, Range, Rule, Wildcard
 from gateway.dicom.attributes import COMPUTED, INDEXED, vr_of
+from gateway.dicom.gate.rules import FAMILIES, RULES, TYPES
 from gateway.dicom.part10 import decode_header
 from gateway.dicom.pixels import MEDIA_TYPES
 from gateway.dicomweb.media import frame_offers
@@ -112,6 +113,14 @@ def _frames() -> str:
 
 def _inline_limit() -> str:
     return f"Binary values of up to {INLINE_LIMIT:,} bytes are inline in metadata.\n"
+
+
+def _gate_rules() -> str:
+    families = ", ".join(f"`{family}-`" for family in FAMILIES)
+    types = [(f"{families} and `{kind}`", rule) for kind, rule in TYPES.items()]
+    others = [(f"`{identifier}`", rule) for identifier, rule in RULES.items()]
+    rows = [(name, rule.finds, rule.verdict, rule.source) for name, rule in (*types, *others)]
+    return _table(("Rule", "Finds", "Verdict", "Source, or who breaks"), rows)
 
 
 def _errors() -> str:
@@ -253,6 +262,7 @@ _TABLES: dict[str, Callable[[], str]] = {
     "inline-limit": _inline_limit,
     "errors": _errors,
     "attributes": _attributes,
+    "gate-rules": _gate_rules,
 }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import imagecodecs
 from PIL import Image
 
+from conformance.bench.objects import annotations_of, report_of
 from conformance.bench.slides import draw_scene
 from conformance.bench.tiff import (
     RGB,
@@ -25,7 +26,7 @@ from converters.convert import convert
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN
 from gateway.store.files import FileStore
 from tests import streams
-from tests.dicom.gate.samples import annotations_of, images_of, report_of
+from tests.dicom.gate.samples import as_received, images_of
 
 _EOI = b"\xff\xd9"
 _TILE = 16
@@ -132,7 +133,8 @@ def _gate(scratch: Path) -> list[bytes]:
     list(convert(slide, FileStore(folder)))
     images = images_of(folder)
     base = images["VOLUME 0"].dataset
-    samples = [*images.values(), annotations_of(base), report_of(base)]
+    others = (annotations_of(base), report_of(base))
+    samples = [*images.values(), *map(as_received, others)]
     return [sample.encoded() for sample in samples]
 
 

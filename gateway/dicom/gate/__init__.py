@@ -1,13 +1,14 @@
 """The conformance gate: whether an object is what the standard and the known viewers take.
 
 Three verdicts: passed; repaired, by a fixed list of repairs that change no meaning and are
-recorded in the object; held, with a reason and what to do. Nothing here reads files or knows a
+recorded in the object; held, with a reason and what to do. Nothing here opens files or knows a
 database; what is looked at is what the caller gives.
 """
 
-from gateway.dicom.gate.examination import examine
+from gateway.dicom.gate.examination import examine, prepare
 from gateway.dicom.gate.series import Summary, examine_series, summarise
-from gateway.dicom.gate.verdict import Finding, Outcome, Severity, Verdict
+from gateway.dicom.gate.streams import examine_part10, held
+from gateway.dicom.gate.verdict import Finding, Outcome, Severity, Verdict, outcome_of
 
 __all__ = [
     "Finding",
@@ -16,6 +17,10 @@ __all__ = [
     "Summary",
     "Verdict",
     "examine",
+    "examine_part10",
     "examine_series",
+    "held",
+    "outcome_of",
+    "prepare",
     "summarise",
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pydicom.dataset import Dataset
@@ -32,6 +33,7 @@ from gateway.dicom.gate.structure import Missing, absent, code_faults, missing
 from gateway.dicom.gate.values import value_faults
 from gateway.dicom.gate.verdict import Finding, Outcome, Severity, Verdict, outcome_of
 from gateway.dicom.gate.viewers import annotation_warnings, image_warnings, report_warnings
+from gateway.dicom.part10 import encode_header
 
 MICROSCOPY_BULK_SIMPLE_ANNOTATIONS = "1.2.840.10008.5.1.4.1.1.91.1"
 
@@ -115,6 +117,11 @@ _FAMILIES: dict[str, Family] = {
 }
 
 
+def prepare() -> None:
+    """Read the standard's tables now: processes that are forked later have them."""
+    any_object()
+
+
 def examine(
     dataset: Dataset,
     transfer_syntax: str,
@@ -148,7 +155,12 @@ def examine(
     The verdict; whatever the data set holds, nothing is raised. A repaired object has to be
     written anew as a whole, by :class:`gateway.dicom.part10.Part10`.
     """
-    item = Item(dataset)
+    return examine_item(Object(Item(dataset), transfer_syntax, frames, read), wrong_offsets, moment)
+
+
+def examine_item(of: Object, wrong_offsets: bool, moment: datetime | None) -> Verdict:
+    """Examine what :func:`examine` examines, looked at already."""
+    item = of.item
     sop_class = item.text("SOPClassUID")
     family = _FAMILIES.get(sop_class, _ANY)
     node = (iod_of(sop_class) if family is not _ANY else None) or any_object()
@@ -158,8 +170,9 @@ def examine(
     rewritten = [one for one in around if one.severity is Severity.REPAIR]
     mended = None
     if repairs or rewritten:
-        mended = repaired(dataset, repairs, rewritten, moment)
-        item = Item(mended)
+        mended, unwritable = _mended(of, repairs, rewritten, moment)
+        around += unwritable
+        item = Item(mended) if mended else item
         lacking = list(missing(item, node))
     findings = (
         *around,
@@ -167,7 +180,7 @@ def examine(
         *(absent(one, family.name) for one in lacking if one.requirement.type == "1"),
         *code_faults(item, node),
         *value_faults(item),
-        *family.faults(Object(item, transfer_syntax, frames, read)),
+        *family.faults(replace(of, item=item)),
     )
     held = outcome_of(findings) is Outcome.HELD
     return Verdict(findings, None if held else mended)
@@ -188,10 +201,30 @@ def _repairs(item: Item, family: Family, lacking: list[Missing]) -> Iterator[Rep
     own = list(image_repairs(item)) if family is _IMAGE else []
     yield from own
     places = {repair.item.path(repair.keyword) for repair in own}
-    for repair in missing_repairs(lacking):
+    for repair in missing_repairs(lacking, family.name):
         if repair.item.path(repair.keyword) not in places:
             yield repair
     yield from padding_repairs(item)
+
+
+def _mended(
+    of: Object, repairs: list[Repair], rewritten: list[Finding], moment: datetime | None
+) -> tuple[Dataset | None, tuple[Finding, ...]]:
+    """Return a repaired copy, or a finding: what has values that no writer takes has none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            mended = repaired(of.item.dataset, repairs, rewritten, moment)
+            encode_header(mended, of.transfer_syntax)
+    except Exception as error:  # what is no value of its VR fails in many ways
+        return None, (
+            Finding(
+                "VALUE-UNWRITABLE",
+                f"The object needs repairs and cannot be written anew ({type(error).__name__}).",
+                "Have the sender write it again; it has malformed values.",
+            ),
+        )
+    return mended, ()
 
 
 def _file_meta(item: Item) -> Iterator[Finding]:

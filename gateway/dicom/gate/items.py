@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property, lru_cache
 
 from pydicom.charset import decode_bytes, python_encoding
@@ -17,7 +17,9 @@ from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 from pydicom.valuerep import TEXT_VR_DELIMS
+from pydicom.values import convert_SQ
 
 Element = DataElement | RawDataElement
 
@@ -34,6 +36,12 @@ EXTENDED = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 
 NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "UV": "Q", "SV": "q", "FL": "f", "FD": "d"}
 """VRs of fixed-length numbers, with their codes for :mod:`struct`."""
+
+_DEFAULT_REPERTOIRE = frozenset({"", "ISO_IR 6", "ISO 2022 IR 6"})
+"""Terms that add nothing to ISO 646 (PS3.5 6.1.2.1)."""
+
+_LARGE_SEQUENCE = 1 << 14
+"""Bytes above which a sequence is not likely to come again."""
 
 DEEPEST = 64
 """Sequences in sequences beyond which nothing is looked at: no honest object nests like that."""
@@ -128,8 +136,10 @@ class Item:
         terms = self.texts("SpecificCharacterSet")
         if not terms and "SpecificCharacterSet" not in self and self.parent:
             return self.parent.encodings
+        if _DEFAULT_REPERTOIRE.issuperset(terms):
+            return ("ascii",)
         known = [python_encoding.get(term, "") for term in terms]
-        return tuple(name for name in known if name) or ("iso8859",)
+        return tuple(name for name in known if name) or ("ascii",)
 
     def texts(self, keyword: str) -> tuple[str, ...]:
         """Return the values of an element of characters, without padding; () if it is not there.
@@ -198,13 +208,13 @@ class Item:
         if self.depth >= DEEPEST:
             return ()
         try:
-            sequence = self.dataset[tag].value
-            return tuple(
-                Item(item, f"{self.place}{keyword}[{number}].", self)
-                for number, item in enumerate(sequence)
-            )
+            sequence = _sequence_of(self.elements[tag])
         except _MALFORMED:
             return ()
+        return tuple(
+            Item(item, f"{self.place}{keyword}[{number}].", self)
+            for number, item in enumerate(sequence)
+        )
 
     def first(self, keyword: str) -> Item | None:
         """Return the first item of a sequence, or None."""
@@ -218,6 +228,27 @@ class Item:
             if vr_of(element) == "SQ":
                 for item in self.items_at(tag):
                     yield from item.walk()
+
+
+def _sequence_of(element: Element) -> Iterable[Dataset]:
+    """Return the items of a sequence; they are only ever read, so equal ones are read once.
+
+    The objects of a slide, and of a scanner, have most of their sequences in common.
+    """
+    if not isinstance(element, RawDataElement):
+        return element.value if isinstance(element.value, Sequence) else ()
+    data = element.value or b""
+    read = _read_sequence if len(data) > _LARGE_SEQUENCE else _read_common_sequence
+    return read(data, element.is_implicit_VR, element.is_little_endian)
+
+
+def _read_sequence(data: bytes, implicit: bool, little: bool) -> tuple[Dataset, ...]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is wrong is found by the rules
+        return tuple(convert_SQ(data, implicit, little))
+
+
+_read_common_sequence = lru_cache(1 << 10)(_read_sequence)
 
 
 def has_value(element: Element) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
-from gateway.core.bitstreams import jpeg_frame, states_rgb
+from gateway.core.bitstreams import Jpeg2000Frame, jpeg_2000_frame, jpeg_frame, states_rgb
 from gateway.core.errors import GatewayError, InvalidInput
 from gateway.core.frames import FrameTable
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE
@@ -19,12 +20,17 @@ Read = Callable[[int, int], Buffer]
 IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 
-NATIVE = frozenset({IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN})
-LOSSY = {
-    JPEG_BASELINE: "ISO_10918_1",
-    JPEG_EXTENDED: "ISO_10918_1",
-}
-"""Syntaxes that always lose something -> the method of it (PS3.3 C.7.6.1.1.5.1)."""
+JPEG_2000_LOSSLESS = "1.2.840.10008.1.2.4.90"
+JPEG_2000 = "1.2.840.10008.1.2.4.91"
+HTJ2K_LOSSLESS = "1.2.840.10008.1.2.4.201"
+HTJ2K_LOSSLESS_RPCL = "1.2.840.10008.1.2.4.202"
+HTJ2K = "1.2.840.10008.1.2.4.203"
+
+_LOSSY = frozenset({JPEG_BASELINE, JPEG_EXTENDED})
+"""Syntaxes that always lose something."""
+
+_LOSSLESS = frozenset({JPEG_2000_LOSSLESS, HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL})
+"""Syntaxes in which a JPEG 2000 bit stream must lose nothing (PS3.5 A.4.4)."""
 
 _LOOKED_AT = 8
 """Frames looked at: the first, the last, and some between."""
@@ -37,7 +43,7 @@ def pixel_faults(
     item: Item, transfer_syntax: str, frames: FrameTable, read: Read
 ) -> Iterator[Finding]:
     """Yield what is wrong with the bit streams of an image: one finding of each kind."""
-    if transfer_syntax in LOSSY and item.text("LossyImageCompression") == "00":
+    if transfer_syntax in _LOSSY and item.text("LossyImageCompression") == "00":
         yield Finding(
             "WSI-LOSSY",
             "LossyImageCompression is 00; the transfer syntax loses detail always.",
@@ -49,10 +55,10 @@ def pixel_faults(
     seen: set[str] = set()
     for number in _chosen(len(frames)):
         stream = _head(frames, number, read)
-        found = _damaged(number) if stream is None else next(look(item, stream, number), None)
-        if found is not None and found.rule not in seen:
-            seen.add(found.rule)
-            yield found
+        for found in (_damaged(number),) if stream is None else look(item, stream, number):
+            if found.rule not in seen:
+                seen.add(found.rule)
+                yield found
 
 
 def _chosen(count: int) -> list[int]:
@@ -97,7 +103,7 @@ def _jpeg_colour(item: Item, number: int, rgb: bool | None) -> Iterator[Finding]
     if stated.startswith("MONOCHROME"):
         return
     if (stated == "RGB" and rgb is False) or (stated != "RGB" and rgb):
-        yield _colour(number, "R, G and B" if rgb else "Y, Cb and Cr", stated)
+        yield _colour(number, "RGB" if rgb else "YBR_FULL_422", stated)
     elif stated == "RGB" and rgb is None:
         yield Finding.warning(
             "WSI-COLOUR-UNSTATED",
@@ -105,6 +111,39 @@ def _jpeg_colour(item: Item, number: int, rgb: bool | None) -> Iterator[Finding]
             "marker that tells so: who sees the frame alone, as browsers do, shows wrong colours.",
             "The sender should write an Adobe APP14 marker into each frame.",
         )
+
+
+def _jpeg_2000(
+    item: Item, stream: bytes, number: int, *, lossless: bool = False
+) -> Iterator[Finding]:
+    try:
+        frame = jpeg_2000_frame(stream)
+    except InvalidInput:
+        yield _damaged(number)
+        return
+    if lossless and not frame.reversible:
+        yield _damaged(number)
+    if (frame.rows, frame.columns) != (item.count("Rows"), item.count("Columns")):
+        yield _size(number, frame.columns, frame.rows, item)
+    components, precision = len(frame.precisions), max(frame.precisions)
+    if components != item.count("SamplesPerPixel") or precision != item.count("BitsStored"):
+        yield _samples(number, components, precision, item)
+    stated = item.text("PhotometricInterpretation")
+    if components == 3 and stated != (held := _transform(frame)):
+        yield _colour(number, held, stated)
+    if not frame.reversible and item.text("LossyImageCompression") == "00":
+        yield Finding(
+            "WSI-LOSSY",
+            f"LossyImageCompression is 00; the bit stream of frame {number} is coded with loss.",
+            "Have the sender write 01, with ratio and method of the compression.",
+        )
+
+
+def _transform(frame: Jpeg2000Frame) -> str:
+    """Return the Photometric Interpretation of a bit stream (PS3.5 8.2.4)."""
+    if not frame.component_transform:
+        return "RGB"
+    return "YBR_RCT" if frame.reversible else "YBR_ICT"
 
 
 def _native(item: Item, stream: bytes, number: int) -> Iterator[Finding]:
@@ -136,8 +175,7 @@ def _samples(number: int, components: int, precision: int, item: Item) -> Findin
 def _colour(number: int, found: str, stated: str) -> Finding:
     return Finding(
         "WSI-COLOUR",
-        f"The bit stream of frame {number} has the components {found}; PhotometricInterpretation "
-        f"is {stated}.",
+        f"The bit stream of frame {number} is {found}; PhotometricInterpretation is {stated}.",
         "Have the sender state what the pixels are; colours would be shown wrong.",
     )
 
@@ -146,6 +184,9 @@ Look = Callable[[Item, bytes, int], Iterator[Finding]]
 _LOOKS: dict[str, Look] = {
     JPEG_BASELINE: _jpeg,
     JPEG_EXTENDED: _jpeg,
+    JPEG_2000: _jpeg_2000,
+    HTJ2K: _jpeg_2000,
+    **dict.fromkeys(_LOSSLESS, partial(_jpeg_2000, lossless=True)),
     IMPLICIT_VR_LITTLE_ENDIAN: _native,
     EXPLICIT_VR_LITTLE_ENDIAN: _native,
 }

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -19,15 +18,7 @@ from pydicom.dataset import Dataset
 from gateway import __version__
 from gateway.dicom.gate.conditions import flavour
 from gateway.dicom.gate.images import measures_of, tiles_of
-from gateway.dicom.gate.items import (
-    Element,
-    Item,
-    Undecodable,
-    name_of,
-    standard_vr,
-    text_of,
-    vr_of,
-)
+from gateway.dicom.gate.items import Item, name_of, standard_vr, vr_of
 from gateway.dicom.gate.structure import Missing
 from gateway.dicom.gate.values import wrongly_padded
 from gateway.dicom.gate.verdict import Finding, Severity
@@ -157,7 +148,7 @@ def image_repairs(item: Item) -> Iterator[Repair]:
     yield from _negative_zeros(item)
 
 
-def missing_repairs(lacking: Iterable[Missing]) -> Iterator[Repair]:
+def missing_repairs(lacking: Iterable[Missing], family: str) -> Iterator[Repair]:
     """Yield attributes of type 2 that are missing: they are added without a value."""
     for found in lacking:
         if found.requirement.type == "2":
@@ -166,7 +157,7 @@ def missing_repairs(lacking: Iterable[Missing]) -> Iterator[Repair]:
                 found.item,
                 keyword,
                 None,
-                found.requirement.rule,
+                f"{family}-{found.requirement.rule}",
                 f"{found.item.path(keyword)} is missing; it is of type {found.requirement.kind}.",
                 "It is added without a value: not known.",
             )
@@ -178,14 +169,12 @@ def padding_repairs(item: Item) -> Iterator[Repair]:
         if "(" in below.place:
             continue
         for tag, element in below.elements.items():
-            if tag >> 16 > 2 and standard_vr(tag) and wrongly_padded(element):
-                with suppress(Undecodable):  # which the gate holds
-                    yield _padding(below, name_of(tag), element)
+            if tag >> 16 > 2 and standard_vr(tag) and (text := wrongly_padded(element, below)):
+                yield _padding(below, name_of(tag), vr_of(element), text)
 
 
-def _padding(item: Item, keyword: str, element: Element) -> Repair:
-    text = text_of(element, item).rstrip("\0 ")
-    kind = "a space" if vr_of(element) == "UI" else "NUL"
+def _padding(item: Item, keyword: str, vr: str, text: str) -> Repair:
+    kind = "a space" if vr == "UI" else "NUL"
     return Repair(
         item,
         keyword,

@@ -86,7 +86,11 @@ class Summary:
 
 def summarise(dataset: Dataset) -> Summary:
     """Take out of an instance what the rules over several need to know."""
-    item = Item(dataset)
+    return summarise_item(Item(dataset))
+
+
+def summarise_item(item: Item) -> Summary:
+    """Sum up what :func:`summarise` sums up, looked at already."""
     image = item.text("SOPClassUID") == VL_WHOLE_SLIDE_MICROSCOPY
     paths = item.items("OpticalPathSequence") if image else ()
     kind = flavour(item) if image else ""

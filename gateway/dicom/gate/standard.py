@@ -9,12 +9,14 @@ The tables know types, not conditions; those are in :mod:`gateway.dicom.gate.con
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+from gateway.core.instances import VL_WHOLE_SLIDE_MICROSCOPY
 from gateway.dicom.gate.conditions import Condition, condition_of
 from gateway.dicom.gate.items import Item, tag_of
 
@@ -88,47 +90,65 @@ class Node:
     code: bool = False
 
 
-@lru_cache(1)
-def _maps() -> tuple[dict[str, str], dict[str, list[dict[str, str]]], str]:
-    folder = files("highdicom").joinpath("_standard")
-    return (
-        json.loads(folder.joinpath("sop_class_iod_map.json").read_text("utf-8")),
-        json.loads(folder.joinpath("iod_module_map.json").read_text("utf-8")),
-        folder.joinpath("module_attribute_map.json").read_text("utf-8"),
-    )
+SOP_CLASSES = (
+    VL_WHOLE_SLIDE_MICROSCOPY,
+    "1.2.840.10008.5.1.4.1.1.91.1",  # Microscopy Bulk Simple Annotations
+    "1.2.840.10008.5.1.4.1.1.88.22",  # Enhanced SR
+    "1.2.840.10008.5.1.4.1.1.88.33",  # Comprehensive SR
+    "1.2.840.10008.5.1.4.1.1.88.34",  # Comprehensive 3D SR
+)
+"""Those whose tables are read."""
+
+_ANY_OBJECT = ("patient", "general-study", "sop-common")
+"""Modules of every object of the patient's record."""
+
+Table = list[dict[str, Any]]
+"""Attributes of a module: keyword, type, and the sequences around it."""
 
 
-def _module(key: str) -> list[dict[str, Any]]:
-    """Return the attributes of one module: 22 MB of JSON are not parsed for a few of them."""
-    text = _maps()[2]
-    start = text.index("[", text.index(f'\n  "{key}": '))
-    attributes: list[dict[str, Any]] = json.JSONDecoder().raw_decode(text, start)[0]
-    return attributes
-
-
-@lru_cache(64)
 def iod_of(sop_class: str) -> Node | None:
-    """Return what the standard says of the objects of a SOP class; None if it is not known."""
-    iods, modules, _ = _maps()
-    if (iod := iods.get(sop_class)) is None:
-        return None
-    return _merged(modules[iod])
+    """Return what the standard says of the objects of a SOP class; None if it is not read."""
+    return _iods().get(sop_class)
 
 
-@lru_cache(1)
 def any_object() -> Node:
     """Return what every object of the patient's record has to have."""
-    keys = ("patient", "general-study", "sop-common")
-    return _merged([{"key": key, "usage": "M"} for key in keys])
+    return _iods()[""]
+
+
+@lru_cache(1)
+def _iods() -> dict[str, Node]:
+    folder = _folder()
+    iods = json.loads((folder / "sop_class_iod_map.json").read_text("utf-8"))
+    modules = json.loads((folder / "iod_module_map.json").read_text("utf-8"))
+    text = (folder / "module_attribute_map.json").read_text("utf-8")
+    wanted = {sop_class: modules[iods[sop_class]] for sop_class in SOP_CLASSES}
+    wanted[""] = [{"key": key, "usage": "M"} for key in _ANY_OBJECT]
+    keys = {module["key"] for iod in wanted.values() for module in iod}
+    tables = {key: _table(text, key) for key in keys}
+    return {sop_class: _merged(iod, tables) for sop_class, iod in wanted.items()}
+
+
+def _folder() -> Path:
+    spec = find_spec("highdicom")  # which imports nothing
+    assert spec is not None
+    assert spec.submodule_search_locations
+    return Path(spec.submodule_search_locations[0], "_standard")
+
+
+def _table(text: str, key: str) -> Table:
+    """Return one module's table: 22 MB of JSON are not parsed for a few of them."""
+    start = text.index("[", text.index(f'\n  "{key}": '))
+    table: Table = json.JSONDecoder().raw_decode(text, start)[0]
+    return table
 
 
 Row = tuple[str, Condition | None]
 """Type of an attribute, and the condition of its module."""
 
 
-def _merged(modules: list[dict[str, str]]) -> Node:
+def _merged(modules: list[dict[str, str]], tables: dict[str, Table]) -> Node:
     """Lay the modules of an IOD over each other; where several name an attribute, the strictest."""
-    tables = {module["key"]: _module(module["key"]) for module in modules}
     sure = {
         row["keyword"]
         for module in modules
@@ -187,7 +207,7 @@ def _both(first: Condition | None, second: Condition | None) -> Condition | None
     return both
 
 
-def _module_use(key: str, table: Iterable[dict[str, Any]], sure: set[str]) -> Condition:
+def _module_use(key: str, table: Table, sure: set[str]) -> Condition:
     """Say when a module that need not be there is: if one of its own attributes is."""
     own = frozenset(
         tag_of(row["keyword"]) for row in table if not row["path"] and row["keyword"] not in sure

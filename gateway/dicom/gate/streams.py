@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from gateway.core.errors import GatewayError
-from gateway.dicom.gate.examination import examine
+from gateway.dicom.gate.examination import Object, examine_item
+from gateway.dicom.gate.items import Item
 from gateway.dicom.gate.pixels import Read
-from gateway.dicom.gate.series import Summary, summarise
+from gateway.dicom.gate.series import Summary, summarise_item
 from gateway.dicom.gate.verdict import Finding, Verdict
 from gateway.dicom.reader import read_part10
 
@@ -35,15 +36,9 @@ def examine_part10(
         found = read_part10(read, size)
     except GatewayError as error:
         return held("FILE-UNREADABLE", error.detail), None
-    verdict = examine(
-        found.dataset,
-        found.transfer_syntax,
-        found.frames,
-        read,
-        wrong_offsets=found.wrong_offsets,
-        moment=moment,
-    )
-    return verdict, summarise(found.dataset)
+    item = Item(found.dataset)
+    of = Object(item, found.transfer_syntax, found.frames, read)
+    return examine_item(of, found.wrong_offsets, moment), summarise_item(item)
 
 
 def held(rule: str, message: str) -> Verdict:

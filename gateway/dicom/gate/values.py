@@ -56,6 +56,8 @@ def value_faults(item: Item) -> Iterator[Finding]:
             continue
         if (vr := vr_in_file(element)) == "SQ":
             yield from _sequence_faults(item, tag, element)
+        elif vr and vr not in _KNOWN_VRS and " or " not in vr:
+            yield _wrong_vr(item, tag, vr[:2], standard_vr(tag) or "another")
         elif not tag >> 16 & 1 and (found := _fault(item, tag, element, vr)):
             yield found
 
@@ -109,7 +111,7 @@ def _wrong_vr(item: Item, tag: int, vr: str, standard: str) -> Finding:
         "VALUE-VR",
         f"{item.path(name_of(tag))} has VR {vr}; the standard says {standard}.",
         "Have the sender write it with the standard's VR.",
-        Severity.WARNING if alike or vr not in _KNOWN_VRS else Severity.ERROR,
+        Severity.WARNING if alike else Severity.ERROR,
     )
 
 
@@ -182,10 +184,18 @@ def _matches(vr: str, value: str) -> bool:
     return not value or ("\n" not in value and STR_VR_REGEXES[vr].match(value) is not None)
 
 
-def wrongly_padded(element: Element) -> bool:
-    """Whether text ends in what does not pad its VR (PS3.5 6.2): NUL for UIDs, space for others."""
+def wrongly_padded(element: Element, item: Item) -> str | None:
+    """Return text that ends in what does not pad its VR (PS3.5 6.2), without it; else None.
+
+    NUL pads UIDs, a space all others. What is malformed otherwise too is left alone.
+    """
     value = element.value
     if isinstance(element, DataElement) or not value or (vr := vr_in_file(element)) not in TEXT:
-        return False
-    last = value[-1:]
-    return last == b" " if vr == "UI" else last == b"\0"
+        return None
+    if value[-1:] != (b" " if vr == "UI" else b"\0"):
+        return None
+    try:
+        text = text_of(element, item).rstrip("\0 ")
+    except Undecodable:
+        return None
+    return text if text and text_fault(vr, text) is None else None

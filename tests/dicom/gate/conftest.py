@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from conformance.bench.objects import annotations_of, report_of
 from converters.convert import convert
 from gateway.store.files import FileStore
-from tests.dicom.gate.samples import Sample, annotations_of, images_of, report_of
+from tests.dicom.gate.samples import Sample, as_received, images_of
 from tests.factories import SvsTruth
 
 
@@ -35,10 +36,10 @@ def image(images: dict[str, Sample]) -> Sample:
 @pytest.fixture(scope="session", name="annotations")
 def of_the_base(image: Sample) -> Sample:
     """Annotations of the base level."""
-    return annotations_of(image.dataset)
+    return as_received(annotations_of(image.dataset))
 
 
 @pytest.fixture(scope="session")
 def report(image: Sample) -> Sample:
     """A report of the base level."""
-    return report_of(image.dataset)
+    return as_received(report_of(image.dataset))

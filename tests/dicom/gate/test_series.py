@@ -1,0 +1,139 @@
+"""What must be equal over the instances of series and studies, and what must not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from pydicom.dataset import Dataset
+
+from gateway.dicom.gate import Finding, Severity, examine_series, summarise
+from tests.dicom.gate.corpus.cases import dropping, in_first, setting, together
+from tests.dicom.gate.samples import Sample
+
+Samples = dict[str, Sample]
+Change = Callable[[Dataset], object]
+
+
+def found_in(samples: Samples) -> dict[str, list[Finding]]:
+    """Return what the rules over several instances find, by the name of the instance."""
+    names = list(samples)
+    found: dict[str, list[Finding]] = {name: [] for name in names}
+    for number, finding in examine_series([summarise(one.dataset) for one in samples.values()]):
+        found[names[number]].append(finding)
+    return found
+
+
+def rules_by_name(samples: Samples) -> dict[str, set[str]]:
+    """Return the rules that find something, by the name of the instance; no empty ones."""
+    found = found_in(samples)
+    return {name: {one.rule for one in findings} for name, findings in found.items() if findings}
+
+
+def with_one(samples: Samples, name: str, change: Change) -> Samples:
+    """Return the instances, one of them changed."""
+    return samples | {name: samples[name].changed(change)}
+
+
+@pytest.mark.req("REQ-GATE-02", "REQ-GATE-04")
+def test_a_converted_slide_with_annotations_and_a_report_goes_together(
+    images: Samples, annotations: Sample, report: Sample
+) -> None:
+    assert rules_by_name(images | {"annotations": annotations, "report": report}) == {}
+
+
+@pytest.mark.req("REQ-GATE-04")
+@pytest.mark.parametrize(
+    ("name", "change", "rule", "concerned"),
+    [
+        ("VOLUME 1", setting("FrameOfReferenceUID", "2.25.9"), "SERIES-UNEQUAL", "all"),
+        ("VOLUME 1", setting("DeviceSerialNumber", "9"), "SERIES-UNEQUAL", "all"),
+        ("VOLUME 1", setting("ContainerIdentifier", "9"), "SERIES-SLIDE", "all"),
+        ("VOLUME 1", setting("AcquisitionUID", "2.25.9"), "SERIES-SLIDE", "all"),
+        ("LABEL", dropping("AcquisitionUID"), "SERIES-SLIDE", "all"),
+        ("LABEL", setting("PatientID", "9"), "STUDY-UNEQUAL", "all"),
+        ("LABEL", setting("StudyInstanceUID", "2.25.9"), "SERIES-UNEQUAL", "all"),
+        (
+            "THUMBNAIL",
+            in_first("OpticalPathSequence", dropping("ICCProfile")),
+            "SERIES-ICC",
+            "THUMBNAIL",
+        ),
+        (
+            "OVERVIEW",
+            setting("ImageType", ["ORIGINAL", "PRIMARY", "LABEL", "NONE"]),
+            "SERIES-ASSOCIATED",
+            "LABEL OVERVIEW",
+        ),
+    ],
+    ids=str,
+)
+def test_what_does_not_go_together_is_told_of_all_that_it_concerns(
+    images: Samples, name: str, change: Change, rule: str, concerned: str
+) -> None:
+    found = rules_by_name(with_one(images, name, change))
+    expected = set(images) if concerned == "all" else set(concerned.split())
+    assert found == {one: {rule} for one in expected}
+
+
+def test_a_thumbnail_as_large_as_a_level_is_told(images: Samples) -> None:
+    level = images["VOLUME 2"].dataset
+    change = together(
+        setting("TotalPixelMatrixColumns", level.TotalPixelMatrixColumns),
+        setting("TotalPixelMatrixRows", level.TotalPixelMatrixRows),
+    )
+    found = rules_by_name(with_one(images, "THUMBNAIL", change))
+    assert found == {"THUMBNAIL": {"SERIES-LEVELS"}, "VOLUME 2": {"SERIES-LEVELS"}}
+
+
+def test_levels_of_other_tiles_and_other_optical_paths_are_warnings(images: Samples) -> None:
+    change = together(
+        setting("Rows", 256),
+        in_first("OpticalPathSequence", setting("OpticalPathIdentifier", "2")),
+    )
+    found = found_in(with_one(images, "VOLUME 1", change))
+    told = {one.rule: one.severity for findings in found.values() for one in findings}
+    assert told == {
+        "SERIES-OPTICAL-PATHS": Severity.WARNING,
+        "SERIES-TILES": Severity.WARNING,
+    }
+
+
+def test_two_objects_of_one_uid_are_told_of_each_other(images: Samples) -> None:
+    found = rules_by_name({"one": images["LABEL"], "two": images["LABEL"]})
+    assert found["one"] >= {"STUDY-TWICE", "SERIES-ASSOCIATED"}
+    assert found["two"] == found["one"]
+
+
+def test_parts_of_a_concatenation_are_one_image(images: Samples) -> None:
+    def part(number: int) -> Sample:
+        change = together(
+            setting("SOPInstanceUID", f"2.25.90{number}"),
+            setting("ConcatenationUID", "2.25.900"),
+            setting("InConcatenationNumber", number),
+        )
+        return images["VOLUME 0"].changed(change)
+
+    assert rules_by_name({"one": part(1), "two": part(2)}) == {}
+
+
+@pytest.mark.req("REQ-GATE-06")
+def test_what_is_elsewhere_is_a_warning(annotations: Sample, report: Sample) -> None:
+    found = found_in({"annotations": annotations, "report": report})
+    assert [
+        (name, one.rule, one.severity) for name, findings in found.items() for one in findings
+    ] == [
+        ("annotations", "STUDY-ELSEWHERE", Severity.WARNING),
+        ("report", "STUDY-ELSEWHERE", Severity.WARNING),
+    ]
+
+
+def test_slides_of_one_study_are_compared_by_their_patient_alone(images: Samples) -> None:
+    def other(dataset: Dataset) -> None:
+        dataset.SOPInstanceUID += ".1"
+        dataset.SeriesInstanceUID = "2.25.77"
+        dataset.FrameOfReferenceUID = "2.25.78"
+        dataset.ContainerIdentifier = "B"
+
+    second = {f"second {name}": sample.changed(other) for name, sample in images.items()}
+    assert rules_by_name(images | second) == {}

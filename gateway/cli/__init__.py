@@ -7,7 +7,7 @@ import os
 import click
 
 from gateway import __version__
-from gateway.cli import processes, slides
+from gateway.cli import check, processes, slides
 
 # Nothing here does linear algebra, and numpy's import would start threads for it.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -24,6 +24,7 @@ for command in (
     slides.convert,
     slides.materialise,
     slides.check_links,
+    check.check,
     processes.serve,
     processes.worker,
     processes.watch,

@@ -14,10 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.sources import LossyStep, SlideImage
-from gateway.core.blobs import InMemory
 from gateway.core.frames import FrameTable, TileGrid
 from gateway.core.instances import (
-    EXPLICIT_VR_LITTLE_ENDIAN,
     JPEG_2000_LOSSLESS,
     JPEG_BASELINE,
     Flavour,
@@ -85,9 +83,7 @@ def jpeg_2000() -> Encoding:
 
     def encode(pixels: Pixels) -> bytes:
         return bytes(
-            imagecodecs.jpeg2k_encode(
-                pixels, codecformat="j2k", colorspace="srgb", reversible=True, mct=True
-            )
+            imagecodecs.jpeg2k_encode(pixels, codecformat="j2k", reversible=True, mct=True)
         )
 
     name = f"{imagecodecs.jpeg2k_version()} JPEG 2000 reversible"
@@ -160,21 +156,3 @@ class Encoder:
         self._done += 1
         if self._progress:
             self._progress(min(self._done, self._tiles), self._tiles)
-
-
-def native(flavour: Flavour, pixels: Pixels, earlier: tuple[LossyStep, ...] = ()) -> SlideImage:
-    """Return a picture of one frame that is kept as it was decoded."""
-    rows, columns, _ = pixels.shape
-    content = np.ascontiguousarray(pixels).tobytes()
-    grid = TileGrid(columns, rows, columns, rows)
-    table = FrameTable.single(len(content))
-    return SlideImage(
-        flavour=flavour,
-        grid=grid,
-        frames=table,
-        built=InMemory(content),
-        photometric_interpretation="RGB",
-        transfer_syntax=EXPLICIT_VR_LITTLE_ENDIAN,
-        lossy=False,
-        earlier=earlier,
-    )

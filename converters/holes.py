@@ -88,6 +88,29 @@ def pyramid(tiff: TiffFile, pages: Sequence[TiffPage]) -> tuple[list[SlideImage]
     return complete, (_remark(levels, missing),) if count else ()
 
 
+def sparse_pyramid(tiff: TiffFile, pages: Sequence[TiffPage]) -> list[SlideImage]:
+    """Return tiled pages as the levels of a pyramid whose scanner leaves out what is background.
+
+    Any number of tiles may be missing: there is nothing to see in them, on any level.
+    """
+    read = partial(read_range, tiff)
+    return [_on_background(tiled_level(tiff, page, holes=True), read) for page in pages]
+
+
+def _on_background(level: SlideImage, read: Read) -> SlideImage:
+    table = level.frames
+    assert isinstance(table, FrameTable)
+    missing = table.lengths == 0
+    if not missing.any():
+        return level
+    grid = level.grid
+    plain = np.full((grid.tile_rows, grid.tile_columns, 3), BACKGROUND, np.uint8)
+    frame = _coder(level, table, read)(plain)
+    offsets = np.where(missing, -1, table.offsets)
+    lengths = np.where(missing, len(frame), table.lengths)
+    return replace(level, frames=replace(table, offsets=offsets, lengths=lengths, literals=frame))
+
+
 def _holes(level: SlideImage) -> list[int]:
     """Return the numbers of tiles, from 1, that have no bytes."""
     assert isinstance(level.frames, FrameTable)

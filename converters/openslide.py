@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from converters.encoding import Encoder, Encoding, Pixels, jpeg, native
+from converters.encoding import Encoder, Encoding, Pixels, jpeg, jpeg_2000
+from converters.pictures import native
 from converters.sources import LossyStep, ScannedSlide, SlideFacts, SlideImage
+from converters.stated import positive
 from gateway.core.errors import SlideUnreadable, Unavailable
 from gateway.core.frames import TileGrid
 from gateway.core.geometry import Placement
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _TILE = 512
+_COARSEST_UM = 100.0
+"""Spacing of a base level; what is stated above it is no spacing of a microscope."""
+
 _FLAVOURS = {"label": Flavour.LABEL, "macro": Flavour.OVERVIEW, "thumbnail": Flavour.THUMBNAIL}
 _ESTIMATED = (
     "The ratio of the scanner's own compression was estimated from the size of all its files."
@@ -42,10 +47,13 @@ class Told:
     ----------
     lossy_method
         How the scanner compressed the pixels with loss, or None if it certainly did not.
+    spacing_um
+        Row and column spacing of the base level, if the format knows better than OpenSlide.
     """
 
     manufacturer: str
     lossy_method: str | None
+    spacing_um: tuple[float, float] | None = None
     model: str | None = None
     serial_number: str | None = None
     software: str | None = None
@@ -62,6 +70,8 @@ class _Area:
     ----------
     left, top
         Of its first pixel, in pixels of the base level.
+    levels
+        OpenSlide's numbers of the levels that show exactly this part.
     sizes
         ``(columns, rows)`` of each level.
     downsamples
@@ -70,6 +80,7 @@ class _Area:
 
     left: int
     top: int
+    levels: tuple[int, ...]
     sizes: tuple[tuple[int, int], ...]
     downsamples: tuple[float, ...]
 
@@ -108,12 +119,14 @@ def read_decoded(
         facts = _facts(slide, known, area)
     stored = sum(file.stat().st_size for file in files)
     ratio = max(1.0, pixel_bytes / stored)
-    earlier = (LossyStep(known.lossy_method, ratio),) if known.lossy_method else ()
-    encoding = jpeg()
+    encoding = jpeg() if known.lossy_method else jpeg_2000()
+    levels = (LossyStep(known.lossy_method, ratio),) if known.lossy_method else ()
+    pictures = (LossyStep("ISO_10918_1", ratio),)  # nearly all are JPEG, and none says it is not
 
     def decode(scratch: Scratch, progress: Progress | None) -> tuple[SlideImage, ...]:
         with _opened(path) as again:
-            return _images(again, area, encoding, earlier, scratch, progress)
+            encoded = _levels(again, area, encoding, levels, scratch, progress)
+            return (*encoded, *_pictures(again, area, pictures))
 
     name = f"{_version()}, {encoding.name}"
     return ScannedSlide(fingerprint, facts, profile, (), decode, name)
@@ -145,8 +158,11 @@ def _version() -> str:
 
 def _facts(slide: Any, known: Told, area: _Area) -> SlideFacts:
     properties = slide.properties
-    row_um, column_um = (_positive(properties.get(f"openslide.mpp-{axis}")) for axis in "yx")
-    remarks = [*known.remarks, *([_ESTIMATED] if known.lossy_method else [])]
+    remarks = [*known.remarks, _ESTIMATED]
+    if left_out := slide.level_count - len(area.levels):
+        remarks.append(
+            f"{left_out} levels that show another area than the base level were left out."
+        )
     placement = None
     if (area.left, area.top, *area.sizes[0]) != (0, 0, *slide.dimensions):
         placement = Placement.nominal(*slide.dimensions, left=area.left, top=area.top)
@@ -156,8 +172,8 @@ def _facts(slide: Any, known: Told, area: _Area) -> SlideFacts:
             "canvas was assumed to begin in the corner of the slide, with the label to the left."
         )
     return SlideFacts(
-        spacing_um=(row_um, column_um) if row_um and column_um else None,
-        objective_power=_positive(properties.get("openslide.objective-power")),
+        spacing_um=known.spacing_um or _spacing_um(properties),
+        objective_power=positive(properties.get("openslide.objective-power")),
         acquired=known.acquired,
         manufacturer=known.manufacturer,
         model=known.model,
@@ -169,12 +185,11 @@ def _facts(slide: Any, known: Told, area: _Area) -> SlideFacts:
     )
 
 
-def _positive(text: str | None) -> float | None:
-    try:
-        number = float(text or "")
-    except ValueError:
-        return None
-    return number if 0 < number < 1000 else None
+def _spacing_um(properties: Properties) -> tuple[float, float] | None:
+    row_um, column_um = (positive(properties.get(f"openslide.mpp-{axis}")) for axis in "yx")
+    if row_um and column_um and max(row_um, column_um) < _COARSEST_UM:
+        return row_um, column_um
+    return None
 
 
 def _area(slide: Any) -> _Area:
@@ -183,34 +198,44 @@ def _area(slide: Any) -> _Area:
     Its edges are put where pixels of all levels begin: nothing is shifted by a part of a pixel,
     and all levels show exactly the same area.
     """
-    downsamples = tuple(map(float, slide.level_downsamples))
+    levels = tuple(number for number in range(slide.level_count) if _fits(slide, number))
+    downsamples = tuple(float(slide.level_downsamples[number]) for number in levels)
+    sizes = tuple(slide.level_dimensions[number] for number in levels)
     names = [f"openslide.bounds-{name}" for name in ("x", "y", "width", "height")]
     step = round(downsamples[-1])
     whole = all(abs(factor - round(factor)) < 1e-6 for factor in downsamples)
-    if not whole or not all(name in slide.properties for name in names):
-        return _Area(0, 0, tuple(slide.level_dimensions), downsamples)
-    left, top, width, height = (int(slide.properties[name]) for name in names)
-    first, above = left // step * step, top // step * step
-    columns = -(-(left + width - first) // step) * step
-    rows = -(-(top + height - above) // step) * step
-    sizes = tuple((columns // round(factor), rows // round(factor)) for factor in downsamples)
-    return _Area(first, above, sizes, downsamples)
+    if whole and all(name in slide.properties for name in names):
+        left, top, width, height = (int(slide.properties[name]) for name in names)
+        first, above = left // step * step, top // step * step
+        columns = -(-(left + width - first) // step) * step
+        rows = -(-(top + height - above) // step) * step
+        sizes = tuple((columns // round(factor), rows // round(factor)) for factor in downsamples)
+        return _Area(first, above, levels, sizes, downsamples)
+    return _Area(0, 0, levels, sizes, downsamples)
 
 
-def _images(
+def _fits(slide: Any, level: int) -> bool:
+    """Whether a level shows what the base level does, to less than a pixel of its own."""
+    columns, rows = slide.level_dimensions[level]
+    across, down = slide.dimensions[0] / columns, slide.dimensions[1] / rows
+    factor = across if columns > rows else down
+    misfit = slide.dimensions[0] / factor - columns, slide.dimensions[1] / factor - rows
+    return bool(max(map(abs, misfit)) < 1 + 1 / min(columns, rows))
+
+
+def _levels(
     slide: Any,
     area: _Area,
     encoding: Encoding,
     earlier: tuple[LossyStep, ...],
     scratch: Scratch,
     progress: Progress | None,
-) -> tuple[SlideImage, ...]:
+) -> list[SlideImage]:
     colour = _background(slide)
     grids = [TileGrid(columns, rows, _TILE, _TILE) for columns, rows in area.sizes]
     encoder = Encoder(scratch, progress, sum(grid.count for grid in grids))
     images: list[SlideImage] = []
-    for level, grid in enumerate(grids):
-        factor = area.downsamples[level]
+    for level, factor, grid in zip(area.levels, area.downsamples, grids, strict=True):
 
         def tile(row: int, column: int, level: int = level, factor: float = factor) -> Pixels:
             place = (
@@ -220,13 +245,17 @@ def _images(
             return _opaque(slide.read_region(place, level, (_TILE, _TILE)), colour)
 
         images.append(encoder.level(encoding, grid, tile, earlier))
-    sizes = set(area.sizes)
+    return images
+
+
+def _pictures(slide: Any, area: _Area, earlier: tuple[LossyStep, ...]) -> Iterator[SlideImage]:
+    """Yield label, overview and thumbnail; a thumbnail of a level's size would be it twice."""
+    colour = _background(slide)
     for name, flavour in _FLAVOURS.items():
         if name in slide.associated_images:
             picture = _opaque(slide.associated_images[name], colour)
-            if flavour is not Flavour.THUMBNAIL or picture.shape[1::-1] not in sizes:
-                images.append(native(flavour, picture, earlier))
-    return tuple(images)
+            if flavour is not Flavour.THUMBNAIL or picture.shape[1::-1] not in area.sizes:
+                yield native(flavour, picture, earlier)
 
 
 def _background(slide: Any) -> tuple[int, int, int]:

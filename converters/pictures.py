@@ -57,7 +57,7 @@ def picture(tiff: TiffFile, page: TiffPage, flavour: Flavour) -> SlideImage:
         parts = TileGrid(*size, page.imagewidth, min(page.rowsperstrip, page.imagelength))
     table = parts_of(tiff, page, parts.count)
     if page.compression in LOSSLESS_CODECS:
-        return _native(flavour, _without_loss(page))
+        return native(flavour, _without_loss(page))
     places = zip(table.offsets.tolist(), table.lengths.tolist(), strict=True)
     streams = [read_range(tiff, offset, length) for offset, length in places]
     if page.compression == JPEG_CODEC and not page.is_tiled:
@@ -69,7 +69,7 @@ def picture(tiff: TiffFile, page: TiffPage, flavour: Flavour) -> SlideImage:
         image.paste(_decoded(page, stream), (column * parts.tile_columns, row * parts.tile_rows))
     method = "ISO_10918_1" if page.compression == JPEG_CODEC else "ISO_15444_1"
     ratio = 3 * prod(size) / sum(map(len, streams))
-    return _native(flavour, np.asarray(image), (LossyStep(method, ratio),))
+    return native(flavour, np.asarray(image), (LossyStep(method, ratio),))
 
 
 def _without_loss(page: TiffPage) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -82,11 +82,20 @@ def _without_loss(page: TiffPage) -> np.ndarray[tuple[int, ...], np.dtype[np.uin
     return pixels
 
 
-def _native(
+def native(
     flavour: Flavour,
     pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
     earlier: tuple[LossyStep, ...] = (),
 ) -> SlideImage:
+    """Return a picture of one frame that is kept as it was decoded.
+
+    Parameters
+    ----------
+    pixels
+        R, G and B of 8 bits, shape (rows, columns, 3).
+    earlier
+        Compressions with loss that they went through.
+    """
     rows, columns, _ = pixels.shape
     content = pixels.tobytes()
     return SlideImage(

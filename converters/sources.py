@@ -226,7 +226,16 @@ FORMATS = (
     # First: to readers of 32-bit offsets a large NDPI is a damaged TIFF.
     SlideFormat("Hamamatsu NDPI", (".ndpi",), "converters.ndpi", leaves_choices=True),
     SlideFormat("Aperio SVS", (".svs",), "converters.svs"),
+    SlideFormat("Leica SCN", (".scn",), "converters.leica"),
+    SlideFormat("Philips TIFF", (".tiff", ".tif"), "converters.philips"),
+    SlideFormat("Akoya QPTIFF", (".qptiff",), "converters.qptiff"),
+    SlideFormat("OME-TIFF", (".ome.tif", ".ome.tiff"), "converters.ome"),
+    SlideFormat("Trestle", (".tif",), "converters.trestle"),
+    SlideFormat("Ventana BIF", (".bif",), "converters.ventana"),
+    SlideFormat("3DHISTECH MIRAX", (".mrxs",), "converters.mirax"),
     SlideFormat("Hamamatsu VMS", (".vms", ".vmu"), "converters.vms"),
+    # Takes any tiled TIFF; those that name their scanner stand above.
+    SlideFormat("pyramidal TIFF", (".tif", ".tiff", ".btf"), "converters.generic"),
 )
 
 

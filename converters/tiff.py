@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tifffile import TiffFile, TiffPage
 
-from gateway.core.errors import GatewayError, SlideUnreadable
+from gateway.core.errors import GatewayError, OutOfResources, SlideUnreadable
 
 
 class _Complaints(logging.Handler):
@@ -47,6 +47,8 @@ def told(path: Path) -> Iterator[None]:
     """Tell what goes wrong in a block that reads a scanner's file, as SlideUnreadable."""
     try:
         yield
+    except OutOfResources:
+        raise  # no fault of the file
     except GatewayError as error:
         if isinstance(error, SlideUnreadable) and str(path) in error.detail:
             raise

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gateway.cli import options
 from gateway.core.errors import GatewayError
+
+if TYPE_CHECKING:
+    from gateway.cli.dicom_files import DicomFiles
+    from gateway.services.ingest import Ingest
+    from gateway.services.receive import Receive, Received
 
 
 @click.command()
@@ -35,41 +42,86 @@ def add(
     worklist, a slide is served under the patient and order of its row; see
     conformance/METADATA.md for its form.
 
+    DICOM files, and folders of them, are copied into the data folder as they are, under the
+    patient and the UIDs that they state themselves.
+
     Slides that have to be decoded (MIRAX, Hamamatsu VMS) are written as DICOM files right away;
     that takes as long as decoding them does.
     """
     with options.importing():
+        from converters.companions import companions
         from converters.sources import Choices
         from gateway.bootstrap import open_services
+        from gateway.cli import dicom_files
 
     failed = False
     with options.errors_told():
         settings = options.settings(data, database, metadata=metadata)
-        ingest = open_services(settings, Choices.of(tile_by)).ingest
+        services = open_services(settings, Choices.of(tile_by))
     for path in paths:
         try:
-            with options.progress(f"decoding {path.name}") as progress:
-                slide = ingest.add(os.path.abspath(path), mpp, progress)
-            empty, provenance = ingest.empty(slide), ingest.provenance(slide)
+            if (found := dicom_files.find(path, companions)) is None:
+                _add_slide(services.ingest, path, mpp, as_json)
+            else:
+                failed |= not _add_objects(services.receive, path, found, as_json)
         except GatewayError as error:
             click.echo(f"Error: {error.detail}", err=True)
             failed = True
-            continue
-        record: dict[str, object] = {
-            "study": slide.study,
-            "series": slide.series,
-            "instances": slide.instances,
-            "state": slide.state.value,
-            "path": os.path.abspath(path),
-            "empty": empty,
-            "provenance": provenance,
-        }
-        text = f"{path}: study {slide.study}, {slide.instances} instances, {slide.state.value}"
-        text += f"\n  nobody stated: {', '.join(empty)}" if empty else ""
-        text += f"\n  {provenance}" if provenance else ""
-        options.emit(record, text, as_json)
     if failed:
         sys.exit(options.FAILED)
+
+
+def _add_slide(ingest: Ingest, path: Path, mpp: float | None, as_json: bool) -> None:
+    with options.progress(f"decoding {path.name}") as progress:
+        slide = ingest.add(os.path.abspath(path), mpp, progress)
+    empty, provenance = ingest.empty(slide), ingest.provenance(slide)
+    record: dict[str, object] = {
+        "study": slide.study,
+        "series": slide.series,
+        "instances": slide.instances,
+        "state": slide.state.value,
+        "path": os.path.abspath(path),
+        "empty": empty,
+        "provenance": provenance,
+    }
+    text = f"{path}: study {slide.study}, {slide.instances} instances, {slide.state.value}"
+    text += f"\n  nobody stated: {', '.join(empty)}" if empty else ""
+    text += f"\n  {provenance}" if provenance else ""
+    options.emit(record, text, as_json)
+
+
+def _add_objects(receive: Receive, path: Path, found: DicomFiles, as_json: bool) -> bool:
+    """Receive DICOM files, each for itself; return whether all were taken."""
+    taken: Counter[tuple[str, str]] = Counter()
+    with options.progress(f"receiving {path.name}") as progress:
+        for file, chunks in found.streams(progress):
+            try:
+                received = receive.receive(chunks)
+            except GatewayError as error:
+                click.echo(f"Error: {file}: {error.detail}", err=True)
+                continue
+            taken[received.key.study, received.key.series] += 1
+            if as_json:
+                options.emit(_received_record(received, file), "", as_json)
+    if not as_json:
+        for (study, series), instances in taken.items():
+            click.echo(f"{path}: study {study}, series {series}, {instances} instances received")
+        if found.skipped:
+            click.echo(f"{path}: {found.skipped} files that are no DICOM images were skipped")
+    return taken.total() == len(found.files)
+
+
+def _received_record(received: Received, file: Path) -> dict[str, object]:
+    verdict = received.verdict
+    return {
+        "study": received.key.study,
+        "series": received.key.series,
+        "instance": received.key.instance,
+        "instances": 1,
+        "state": "received",
+        "verdict": verdict.outcome.value if verdict else "known",
+        "path": os.path.abspath(file),
+    }
 
 
 @click.command()

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tifffile import TiffFile, TiffPage
 
-from converters.pages import check_pyramid, tiled_level
+from converters.pages import UNTRANSFORMED_COLOURS, check_pyramid, tiled_level
 from converters.sources import SlideImage
 from converters.tiff import read_range
 from gateway.core.bitstreams import (
@@ -58,13 +58,17 @@ _ZIGZAG = sorted(range(64), key=_along_diagonals)
 """Place by rows of each value of a table that is stored in zigzag order (ISO 10918-1 A.6)."""
 
 
-def pyramid(tiff: TiffFile, pages: Sequence[TiffPage]) -> tuple[list[SlideImage], tuple[str, ...]]:
+def pyramid(
+    tiff: TiffFile, pages: Sequence[TiffPage], *, ycbcr: bool = False
+) -> tuple[list[SlideImage], tuple[str, ...]]:
     """Return tiled pages as the levels of a pyramid, and remarks on what had to be made.
 
     Parameters
     ----------
     pages
         From the largest.
+    ycbcr
+        As in :func:`~converters.pages.tiled_level`.
 
     Raises
     ------
@@ -72,7 +76,7 @@ def pyramid(tiff: TiffFile, pages: Sequence[TiffPage]) -> tuple[list[SlideImage]
         If a page is damaged or not supported, or if more than :data:`MOST_HOLES` tiles are missing.
     """
     read = partial(read_range, tiff)
-    levels = [tiled_level(tiff, page, holes=True) for page in pages]
+    levels = [tiled_level(tiff, page, holes=True, ycbcr=ycbcr) for page in pages]
     check_pyramid(levels)
     missing = [_holes(level) for level in levels]
     count = sum(map(len, missing))
@@ -144,6 +148,11 @@ def _filled(
     """Return a level with its missing tiles among the literals of its frame table."""
     table = level.frames
     assert isinstance(table, FrameTable)
+    if level.photometric_interpretation == UNTRANSFORMED_COLOURS:
+        raise SlideUnreadable(
+            "Tiles of Y, Cb and Cr as JPEG 2000 (TIFF compression 33003) have no bytes; they are "
+            "not filled in. Export the slide again from the scanner's software."
+        )
     encode = _coder(level, table, read)
     offsets, lengths = table.offsets.copy(), table.lengths.copy()
     literals = b""

@@ -27,6 +27,9 @@ JPEG_2000_CODECS = {33003, 33005}
 UNTRANSFORMED_CODEC = 33003
 """JPEG 2000 of Y, Cb and Cr as they are; 33005 is of R, G and B."""
 
+UNTRANSFORMED_COLOURS = "YBR_FULL"
+"""Photometric Interpretation of what it holds."""
+
 LOSSLESS_CODECS = {1, 5, 8, 32773, 32946}
 """None, LZW, Deflate, PackBits, Deflate by its old number."""
 
@@ -78,7 +81,9 @@ def parts_of(tiff: TiffFile, page: TiffPage, expected: int, *, holes: bool = Fal
     return FrameTable(b"", np.where(there, offsets, 0), lengths)
 
 
-def tiled_level(tiff: TiffFile, page: TiffPage, *, holes: bool = False) -> SlideImage:
+def tiled_level(
+    tiff: TiffFile, page: TiffPage, *, holes: bool = False, ycbcr: bool = False
+) -> SlideImage:
     """Return a page with JPEG or JPEG 2000 tiles as a level whose frames lie in the file.
 
     Parameters
@@ -86,6 +91,9 @@ def tiled_level(tiff: TiffFile, page: TiffPage, *, holes: bool = False) -> Slide
     holes
         Whether tiles may be missing, with a length of 0 in the frame table, for the caller to
         make them; see :mod:`converters.holes`.
+    ycbcr
+        Whether colours may be :data:`UNTRANSFORMED_COLOURS`, which no viewer shows, for the
+        caller to convert them; see :mod:`converters.recoding`.
 
     Raises
     ------
@@ -102,7 +110,7 @@ def tiled_level(tiff: TiffFile, page: TiffPage, *, holes: bool = False) -> Slide
         for index in suspects
     ]
     if page.compression in JPEG_2000_CODECS:
-        return _code_streams(page, grid, parts, heads)
+        return _code_streams(page, grid, parts, heads, ycbcr=ycbcr)
     if page.compression != JPEG_CODEC:
         raise SlideUnreadable(
             f"Page {page.index} has TIFF compression {int(page.compression)}; JPEG and JPEG 2000 "
@@ -118,21 +126,21 @@ def tiled_level(tiff: TiffFile, page: TiffPage, *, holes: bool = False) -> Slide
 
 
 def _code_streams(
-    page: TiffPage, grid: TileGrid, parts: FrameTable, heads: list[bytes]
+    page: TiffPage, grid: TileGrid, parts: FrameTable, heads: list[bytes], *, ycbcr: bool
 ) -> SlideImage:
     """Return a page with JPEG 2000 tiles as a level."""
     frame = common_frame(heads, grid)
     untransformed = page.compression == UNTRANSFORMED_CODEC
-    if holds_ycbcr(frame, tiff_ycbcr=not is_rgb(page), untransformed=untransformed):
+    as_they_are = holds_ycbcr(frame, tiff_ycbcr=not is_rgb(page), untransformed=untransformed)
+    if as_they_are and not ycbcr:
         raise SlideUnreadable(
             f"Page {page.index} is JPEG 2000 with components Y, Cb and Cr (TIFF compression "
-            "33003), which no viewer of DICOM would show in the right colours. Export the slide "
-            "as JPEG from the scanner's software."
+            "33003), which no viewer of DICOM would show in the right colours."
         )
     # Layers that were cut off make a loss of which the code stream says nothing.
     lossy = not frame.reversible or bool(_QUALITY.search(page.description))
     syntax = JPEG_2000 if lossy else JPEG_2000_LOSSLESS
-    photometric = photometric_of(frame)
+    photometric = UNTRANSFORMED_COLOURS if as_they_are else photometric_of(frame)
     return SlideImage(Flavour.VOLUME, grid, parts, None, photometric, syntax, lossy)
 
 

@@ -18,6 +18,7 @@ from converters.history import PART_OF_A_SCAN, cut_from_scan
 from converters.holes import pyramid
 from converters.pages import ICC_PROFILE, fingerprint_of
 from converters.pictures import picture
+from converters.recoding import recoded
 from converters.sources import ScannedSlide, SlideFacts, SlideImage
 from converters.tiff import is_tiff, opened, page_of, pages_of
 from gateway.core.errors import GatewayError
@@ -49,11 +50,12 @@ def read(path: Path) -> ScannedSlide:
         pages = pages_of(tiff)
         facts, icc_profile = _facts(pages[0]), pages[0].tags.valueof(ICC_PROFILE)
         levels = [page for page in pages if page.is_tiled and not page.subfiletype]
-        images, remarks = pyramid(tiff, levels)
+        images, remarks = pyramid(tiff, levels, ycbcr=True)
         pictures, left_out = _associated(tiff, pages, images)
         facts = replace(facts, remarks=(*facts.remarks, *remarks, *left_out))
         images += pictures
-        return ScannedSlide(fingerprint_of(tiff, pages), facts, icc_profile, tuple(images))
+        slide = ScannedSlide(fingerprint_of(tiff, pages), facts, icc_profile, tuple(images))
+    return recoded(path, slide)
 
 
 def fingerprint(path: Path) -> str:

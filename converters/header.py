@@ -17,11 +17,11 @@ from converters.icc import is_rgb_profile, srgb_profile
 from converters.metadata import Description, describe_slide, describe_study
 from converters.sources import Fluorescence, LossyStep, ScannedSlide, SlideImage
 from gateway.core.geometry import PixelMatrix, View
-from gateway.core.identity import FileFacts
 from gateway.core.instances import (
     JPEG_2000,
     JPEG_BASELINE,
     VL_WHOLE_SLIDE_MICROSCOPY,
+    FileFacts,
     Flavour,
     derive_uid,
 )

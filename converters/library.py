@@ -9,6 +9,7 @@ from pathlib import Path
 from converters import lossless
 from converters.metadata import Description
 from converters.plan import plan_slide
+from converters.revision import DescribedRow
 from converters.sources import Choices, ScannedSlide, SlideFacts, format_of
 from converters.worklist import Row, Sighting, Worklist
 from gateway.core.errors import InvalidInput, SlideUnreadable
@@ -88,6 +89,14 @@ class ScannerFiles:
         if self._read is None or self._read[0] != signature:
             self._read = signature, Worklist.read(path)
         return self._read[1]
+
+    def row(self, identifier: str | None) -> DescribedRow:
+        """Return a row; see :meth:`gateway.core.ports.SlideLibrary.row`."""
+        if self._worklist is None:
+            raise InvalidInput("Name the worklist that says whose slide it is, with --metadata.")
+        rows = self._rows(self._worklist)
+        found = rows.only_row() if identifier is None else rows.row(identifier)
+        return DescribedRow(Description(found))
 
     def cut(self, block: bytes, crop: Crop) -> list[bytes]:
         """Cut a block into tiles; see :meth:`gateway.core.ports.SlideLibrary.cut`."""

@@ -19,8 +19,7 @@ from converters.placement import placement_from
 from converters.worklist import Row
 from gateway.core.errors import Conflict
 from gateway.core.geometry import Placement
-from gateway.core.identity import FileFacts, Identified
-from gateway.core.instances import Flavour, derive_uid
+from gateway.core.instances import FileFacts, Flavour, Identified, derive_uid
 from gateway.dicom.attributes import UNKNOWN
 
 if TYPE_CHECKING:

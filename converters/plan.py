@@ -8,13 +8,20 @@ from math import inf, isclose
 
 from converters.header import RECIPE, Identity, header
 from converters.metadata import Description
+from converters.revision import DescribedRow, key_of
 from converters.sources import ScannedSlide, SlideImage
 from gateway.core.blobs import InMemory
 from gateway.core.errors import Conflict, InvalidInput, SpacingUnknown
 from gateway.core.frames import CropTable
 from gateway.core.geometry import Placement
-from gateway.core.identity import FileFacts, Identified
-from gateway.core.instances import Flavour, InstanceKey, LinkedFile, Signature, derive_uid
+from gateway.core.instances import (
+    FileFacts,
+    Flavour,
+    Identified,
+    LinkedFile,
+    Signature,
+    derive_uid,
+)
 from gateway.core.ports import PlannedInstance, SlidePlan
 from gateway.dicom.attributes import indexed_attributes
 from gateway.dicom.part10 import encode_header
@@ -76,10 +83,12 @@ def plan_slide(
     if description:
         description.refuse_contradiction(facts)
         study, identified = description.identity(digest)
-    series = derive_uid("series", study, digest, _recipe(slide))
+    recipe = _recipe(slide)
+    series = key_of(digest, "", study, recipe).series
+    row = DescribedRow(description) if description else None
     file = LinkedFile(path, slide.fingerprint, signature)
     if not slide.images:  # they are to be decoded
-        return SlidePlan(file, digest, study, series, (), facts, identified)
+        return SlidePlan(file, digest, study, series, (), facts, identified, recipe, row)
     grid = slide.images[0].grid
     size = (grid.matrix_columns, grid.matrix_rows)
     placement = stated_placement or slide.facts.placement or Placement.nominal(*size)
@@ -89,7 +98,7 @@ def plan_slide(
         _instance(identity, image, role, number)
         for number, (role, image) in enumerate(_roles(slide.images), 1)
     )
-    return SlidePlan(file, digest, study, series, instances, facts, identified)
+    return SlidePlan(file, digest, study, series, instances, facts, identified, recipe, row)
 
 
 def _facts(slide: ScannedSlide) -> FileFacts:
@@ -178,14 +187,15 @@ def _roles(images: tuple[SlideImage, ...]) -> Iterator[tuple[str, SlideImage]]:
 
 
 def _instance(identity: Identity, image: SlideImage, role: str, number: int) -> PlannedInstance:
-    parts = (identity.study, identity.digest, role, _recipe(identity.slide), *_made(image))
-    sop_instance = derive_uid("instance", *parts)
-    dataset = header(identity, image, sop_instance, number)
+    role = " ".join((role, *_made(image)))
+    key = key_of(identity.digest, role, identity.study, _recipe(identity.slide))
+    dataset = header(identity, image, key.instance, number)
     return PlannedInstance(
-        key=InstanceKey(identity.study, identity.series, sop_instance),
+        key=key,
         transfer_syntax=image.transfer_syntax,
         header=encode_header(dataset, image.transfer_syntax),
         attributes=indexed_attributes(dataset, image.transfer_syntax),
         frames=image.frames,
         built=image.built,
+        role=role,
     )

@@ -15,8 +15,10 @@ from converters.sources import Choices
 from gateway.core.errors import Unavailable
 from gateway.core.ports import Index
 from gateway.index.work import open_index
+from gateway.services.corrections import Corrections
 from gateway.services.ingest import Ingest
 from gateway.services.links import Links
+from gateway.services.quarantine import Quarantine
 from gateway.services.query import Search
 from gateway.services.receive import Receive
 from gateway.services.retrieve import Retrieve
@@ -64,6 +66,8 @@ class Services:
     retrieve: Retrieve
     search: Search
     receive: Receive
+    quarantine: Quarantine
+    corrections: Corrections
 
 
 def open_services(settings: Settings, choices: Choices | None = None) -> Services:
@@ -82,7 +86,17 @@ def open_services(settings: Settings, choices: Choices | None = None) -> Service
     ingest = Ingest(index, store, library, links, time.time, settings.materialise_after_s or 0)
     retrieve = Retrieve(index, store, links, library.cut)
     receive = Receive(index, store, retrieve)
-    return Services(index, store, links, ingest, retrieve, Search(index, retrieve), receive)
+    return Services(
+        index,
+        store,
+        links,
+        ingest,
+        retrieve,
+        Search(index, retrieve),
+        receive,
+        Quarantine(index, ingest),
+        Corrections(index, store, library, time.time),
+    )
 
 
 def open_watch(settings: Settings) -> Watch:

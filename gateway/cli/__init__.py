@@ -7,7 +7,7 @@ import os
 import click
 
 from gateway import __version__
-from gateway.cli import check, processes, slides
+from gateway.cli import check, identity, processes, slides
 
 # Nothing here does linear algebra, and numpy's import would start threads for it.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -25,6 +25,8 @@ for command in (
     slides.materialise,
     slides.check_links,
     check.check,
+    identity.match,
+    identity.correct,
     processes.serve,
     processes.worker,
     processes.watch,

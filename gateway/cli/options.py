@@ -17,6 +17,7 @@ from gateway.core.errors import GatewayError
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
 
+    from gateway.core.instances import Slide
     from gateway.settings import Settings
 
 FAILED = 1
@@ -154,3 +155,22 @@ def emit(record: dict[str, object], text: str, as_json: bool) -> None:
     """Print one result, for people or for programs."""
     # A file name need not be UTF-8; JSON escapes what is not.
     click.echo(json_text.dumps(record) if as_json else text.encode(errors="replace").decode())
+
+
+def emit_slide(slide: Slide, path: str, empty: list[str], provenance: str, as_json: bool) -> None:
+    """Print a slide that is served now, what nobody stated of it, and what was done to it."""
+    record: dict[str, object] = {
+        "study": slide.study,
+        "series": slide.series,
+        "instances": slide.instances,
+        "state": slide.state.value,
+        "identity": slide.identified.value,
+        "path": path,
+        "empty": empty,
+        "provenance": provenance,
+    }
+    text = f"{path}: study {slide.study}, {slide.instances} instances, {slide.state.value}"
+    text += f"\n  identity: {slide.identified.value}"
+    text += f"; nobody stated: {', '.join(empty)}" if empty else ""
+    text += f"\n  {provenance}" if provenance else ""
+    emit(record, text, as_json)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli import options
-from gateway.core.errors import GatewayError
+from gateway.core.errors import GatewayError, Unmatched
 
 if TYPE_CHECKING:
     from gateway.cli.dicom_files import DicomFiles
@@ -39,8 +39,8 @@ def add(
     """Make slides servable at once; their files stay where they are.
 
     Works while a server runs on the same data folder. Adding a slide twice is harmless. With a
-    worklist, a slide is served under the patient and order of its row; see
-    conformance/METADATA.md for its form.
+    worklist, a slide is served under the patient and order of its row, and waits in quarantine if
+    it has none ('slidegate match'); see conformance/METADATA.md for the form.
 
     DICOM files, and folders of them, are copied into the data folder as they are, under the
     patient and the UIDs that they state themselves.
@@ -64,6 +64,11 @@ def add(
                 _add_slide(services.ingest, path, mpp, as_json)
             else:
                 failed |= not _add_objects(services.receive, path, found, as_json)
+        except Unmatched as error:
+            waits: dict[str, object] = {"path": os.path.abspath(path), "state": "quarantined"}
+            waits |= {"reason": error.detail, **error.context}
+            options.emit(waits, error.detail, as_json)
+            failed = True
         except GatewayError as error:
             click.echo(f"Error: {error.detail}", err=True)
             failed = True
@@ -75,19 +80,7 @@ def _add_slide(ingest: Ingest, path: Path, mpp: float | None, as_json: bool) -> 
     with options.progress(f"decoding {path.name}") as progress:
         slide = ingest.add(os.path.abspath(path), mpp, progress)
     empty, provenance = ingest.empty(slide), ingest.provenance(slide)
-    record: dict[str, object] = {
-        "study": slide.study,
-        "series": slide.series,
-        "instances": slide.instances,
-        "state": slide.state.value,
-        "path": os.path.abspath(path),
-        "empty": empty,
-        "provenance": provenance,
-    }
-    text = f"{path}: study {slide.study}, {slide.instances} instances, {slide.state.value}"
-    text += f"\n  nobody stated: {', '.join(empty)}" if empty else ""
-    text += f"\n  {provenance}" if provenance else ""
-    options.emit(record, text, as_json)
+    options.emit_slide(slide, os.path.abspath(path), empty, provenance, as_json)
 
 
 def _add_objects(receive: Receive, path: Path, found: DicomFiles, as_json: bool) -> bool:

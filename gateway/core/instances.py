@@ -158,6 +158,41 @@ class SlideState(StrEnum):
     MATERIALISED = "materialised"
 
 
+class Identified(StrEnum):
+    """What a slide's Study Instance UID derives from."""
+
+    NONE = "none"
+    """Nobody said whose slide it is: its fingerprint."""
+
+    SLIDE = "slide"
+    """A row of the worklist that names no order: its fingerprint."""
+
+    ACCESSION = "accession"
+    """Accession number and its issuer: all slides of one case are in one study."""
+
+    ORDER = "order"
+    """The order's own Study Instance UID."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What a scanner's file says that a worklist may complete but not contradict.
+
+    Parameters
+    ----------
+    barcode
+        What the scanner read from the label.
+    manufacturer, model, serial_number, software
+        The scanner.
+    """
+
+    barcode: str | None = None
+    manufacturer: str | None = None
+    model: str | None = None
+    serial_number: str | None = None
+    software: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Slide:
     """A scanner file that was added.
@@ -176,6 +211,12 @@ class Slide:
         Number of its instances.
     sha256
         Hexadecimal digest of the whole file; None until it was read whole.
+    identified
+        What its Study Instance UID derives from.
+    facts
+        What the file says that a worklist may complete.
+    recipe
+        Version of what decided about bytes besides the slide; UIDs derive from it too.
     """
 
     study: str
@@ -185,3 +226,6 @@ class Slide:
     state: SlideState
     instances: int
     sha256: str | None
+    identified: Identified
+    facts: FileFacts
+    recipe: str

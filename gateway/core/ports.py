@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from gateway.core.frames import Crop, CropTable, FrameTable
-from gateway.core.identity import FileFacts, Identified
+from gateway.core.identity import Correction, QuarantinedSlide, Revision
 from gateway.core.instances import (
+    FileFacts,
+    Identified,
     Instance,
     InstanceKey,
     LinkedFile,
@@ -172,6 +174,8 @@ class PlannedInstance:
         What bytes of the scanner's file (or of ``built``) make each frame.
     built
         What the frames lie in if that is not the scanner's file; else None.
+    role
+        What it is among the instances of its slide; its SOP Instance UID derives from it.
     """
 
     key: InstanceKey
@@ -180,6 +184,57 @@ class PlannedInstance:
     attributes: Attributes
     frames: FrameTable | CropTable
     built: Blob | None
+    role: str
+
+
+class WorklistRow(Protocol):
+    """What a row of a worklist says of a slide."""
+
+    def rewritten(self, header: bytes, slide: Slide | None) -> bytes:
+        """Return a header that says what the row says, under the same UIDs.
+
+        Parameters
+        ----------
+        header
+            Of an instance as it is.
+        slide
+            The slide of the instance; None rewrites patient and study only.
+
+        Raises
+        ------
+        Conflict
+            If the row contradicts what the scanner's file says.
+        InvalidInput
+            If the row says what cannot be written.
+        """
+        ...
+
+    def study(self, slide: Slide, issue: int) -> tuple[str, Identified]:
+        """Return the Study Instance UID that the row gives a slide, and what it derives from.
+
+        Parameters
+        ----------
+        issue
+            0, or more for a study beside the one that is another patient's by mistake; nothing to
+            an order that has a UID of its own.
+        """
+        ...
+
+    def reissued(
+        self, header: bytes, slide: Slide, role: str, study: str, issue: int
+    ) -> tuple[InstanceKey, bytes]:
+        """Return the UIDs and the header of an instance in another study.
+
+        Nothing remains in it of whose it was thought to be.
+
+        Parameters
+        ----------
+        role
+            What it is among the instances of its slide.
+        issue
+            How often instances of the slide in that study were rejected: no UID comes twice.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -200,6 +255,10 @@ class SlidePlan:
         What the file says that a worklist may complete.
     identified
         What the Study Instance UID derives from.
+    recipe
+        Version of what decides about bytes besides the slide.
+    row
+        What a worklist says of the slide; None if nobody said whose it is.
     decode
         Makes the whole plan of a slide whose pixels no client could read as they lie in its
         files, or None. They are decoded and encoded once into the scratch blob, which the
@@ -213,6 +272,8 @@ class SlidePlan:
     instances: tuple[PlannedInstance, ...]
     facts: FileFacts
     identified: Identified
+    recipe: str
+    row: WorklistRow | None
     decode: Callable[[Scratch, Progress | None], SlidePlan] | None = None
 
 
@@ -265,6 +326,16 @@ class SlideLibrary(Protocol):
             If the worklist contradicts the file.
         InvalidInput
             If the worklist is malformed; the message names row and field.
+        """
+        ...
+
+    def row(self, identifier: str | None) -> WorklistRow:
+        """Return a row of the configured worklist, or its only one.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no worklist, or no such row.
         """
         ...
 
@@ -358,7 +429,8 @@ class Index(Protocol):
         Raises
         ------
         Conflict
-            If its study is that of another patient, or its series is in another study.
+            If its study is, or once was, another patient's, its series is in another study, or it
+            was rejected.
         """
         ...
 
@@ -418,6 +490,56 @@ class Index(Protocol):
         Conflict
             If a slide of this identity is there already.
         """
+        ...
+
+    def check_slide(self, attributes: Attributes) -> None:
+        """Compare what a slide says of its study with what is stored of it.
+
+        Raises
+        ------
+        Conflict
+            As :meth:`check_study`, or if the study says something else of itself.
+        """
+        ...
+
+    def is_anothers(self, study: str, attributes: Attributes) -> bool:
+        """Whether a study is, or once was, of another patient than an instance."""
+        ...
+
+    def quarantine(self, slide: QuarantinedSlide) -> None:
+        """Record that a slide waits; in place of what was recorded of it before."""
+        ...
+
+    def quarantined(self) -> list[QuarantinedSlide]:
+        """Return the slides that wait, longest first; those that are added wait no more."""
+        ...
+
+    def correct(
+        self, correction: Correction, revisions: Sequence[Revision], identified: Identified
+    ) -> None:
+        """Put headers in place of others over the same frames, all at once.
+
+        For details the revisions are all instances of the study. For identity they are all of
+        the slide; the old ones are kept as rejected, and their UIDs are never used again.
+
+        Raises
+        ------
+        Conflict
+            If an instance is not as it was before the revision, if there are others, or if the
+            study would be two patients'.
+        """
+        ...
+
+    def corrections(self) -> list[Correction]:
+        """Return all corrections, oldest first."""
+        ...
+
+    def roles(self, fingerprint: str) -> dict[str, str]:
+        """Return what each instance of a slide is among them: SOP Instance UID -> role."""
+        ...
+
+    def rejections(self, fingerprint: str) -> list[str]:
+        """Return the studies in which instances of a slide were rejected, once for each time."""
         ...
 
     def slide(self, fingerprint: str) -> Slide | None:

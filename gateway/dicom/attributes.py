@@ -27,6 +27,7 @@ INDEXED: dict[QueryLevel, tuple[str, ...]] = {
         "StudyID",
         "PatientName",
         "PatientID",
+        "IssuerOfPatientID",
         "PatientBirthDate",
         "PatientSex",
     ),

@@ -38,7 +38,7 @@ from gateway.dicom.attributes import INDEXED, LEVEL_OF, vr_of
 Form = Callable[[str], str | None]
 """Makes of a text what can be compared; None if the text is no value of its kind."""
 
-REVISIONS: Final = ("0001", "0002")
+REVISIONS: Final = ("0001", "0002", "0003")
 """All revisions of the schema that this code knows, oldest first."""
 
 MULTI_VALUED: Final = frozenset({"ImageType"})
@@ -158,6 +158,9 @@ slides = Table(
     Column("state", _TEXT, nullable=False),
     Column("due", Double, nullable=False),
     Column("sha256", _TEXT),
+    Column("identified", _TEXT, nullable=False),
+    Column("facts", _TEXT, nullable=False),  # JSON
+    Column("recipe", _TEXT, nullable=False),
     Index("slides_fingerprint", "fingerprint", unique=True),
     Index("slides_identity", "identity", unique=True),
     Index("slides_series", "series_id"),
@@ -178,11 +181,75 @@ instances = Table(
     Column("frames", _TEXT),  # NULL: in the file of its slide
     Column("received_header", _TEXT),
     Column("sha256", _TEXT),  # of what was received; NULL: nothing was
+    Column("role", _TEXT),  # NULL: of no slide
     Index("instances_uid", "SOPInstanceUID", unique=True),
     Index("instances_of_series", "series_id"),
     Index("instances_of_slide", "slide_id"),
     Index("instances_class", "SOPClassUID"),
 )
+
+patients = Table(
+    "patients",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("StudyInstanceUID", _TEXT, nullable=False),
+    Column("identifier", _TEXT, nullable=False),
+    Column("issuer", _TEXT, nullable=False),
+    Column("name", _TEXT, nullable=False),
+    Index("patients_study", "StudyInstanceUID", unique=True),
+)
+"""Whose a study is. Rows outlive their studies: no UID ever serves two patients."""
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("fingerprint", _TEXT, nullable=False),
+    Column("path", LargeBinary, nullable=False),
+    Column("signature", _TEXT, nullable=False),
+    Column("barcode", _TEXT),
+    Column("reason", _TEXT, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("stated_spacing_um", Double),
+    Index("quarantine_fingerprint", "fingerprint", unique=True),
+)
+"""Slides that wait until it is known whose they are."""
+
+corrections = Table(
+    "corrections",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("kind", _TEXT, nullable=False),
+    Column("study", _TEXT, nullable=False),
+    Column("new_study", _TEXT, nullable=False),
+    Column("fingerprint", _TEXT),
+    Column("actor", _TEXT, nullable=False),
+    Column("reason", _TEXT, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("keywords", _TEXT, nullable=False),
+    Index("corrections_fingerprint", "fingerprint"),
+)
+"""What was corrected after it was released; rows are only ever added."""
+
+rejected = Table(
+    "rejected",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("correction_id", ForeignKey("corrections.id"), nullable=False),
+    Column("StudyInstanceUID", _TEXT, nullable=False),
+    Column("SeriesInstanceUID", _TEXT, nullable=False),
+    Column("SOPInstanceUID", _TEXT, nullable=False),
+    Column("slide_id", ForeignKey("slides.id"), nullable=False),
+    Column("transfer_syntax", _TEXT, nullable=False),
+    Column("number_of_frames", Integer, nullable=False),
+    Column("header", _TEXT, nullable=False),
+    Column("frame_table", _TEXT, nullable=False),
+    Column("frames", _TEXT),  # as of instances
+    Index("rejected_instance", "SOPInstanceUID", unique=True),
+    Index("rejected_series", "SeriesInstanceUID"),
+    Index("rejected_correction", "correction_id"),
+)
+"""Instances that were issued under a wrong patient or study, as they were."""
 
 epoch = Table("epoch", metadata, Column("number", BigInteger, nullable=False))
 """One row; every writing transaction adds one to it before all else."""

@@ -7,9 +7,11 @@ as on SQLite: nothing that a transaction has read can change before it commits.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +29,10 @@ from sqlalchemy import (
 )
 
 from gateway.core.errors import Conflict, DuplicateInstance, NotFound
+from gateway.core.identity import Correction, CorrectionKind, QuarantinedSlide, Revision
 from gateway.core.instances import (
+    FileFacts,
+    Identified,
     Instance,
     InstanceKey,
     LinkedFile,
@@ -37,7 +42,7 @@ from gateway.core.instances import (
 )
 from gateway.core.ports import Attributes, Holding, Match, SlidePlan
 from gateway.core.queries import Query, QueryLevel
-from gateway.index import tables
+from gateway.index import identity, tables
 from gateway.index.connect import connect, driver_errors, translated, translating, writer
 from gateway.index.search import search_statement
 
@@ -79,6 +84,9 @@ _SLIDES: Final = (
         .where(tables.instances.c.slide_id == tables.slides.c.id)
         .scalar_subquery(),
         tables.slides.c.sha256,
+        tables.slides.c.identified,
+        tables.slides.c.facts,
+        tables.slides.c.recipe,
     )
     .join_from(tables.slides, tables.series)
     .join(tables.studies)
@@ -158,7 +166,7 @@ class SqlIndex:
     def check_study(self, attributes: Attributes) -> None:
         """Raise Conflict if an instance contradicts what is stored of its study or series."""
         with translating(), self._engine.connect() as connection:
-            _check_study(connection, attributes)
+            identity.check(connection, attributes)
 
     def add_instance(self, instance: Instance, attributes: Attributes, sha256: str) -> None:
         """Commit an instance that was received, or raise DuplicateInstance or Conflict."""
@@ -167,7 +175,7 @@ class SqlIndex:
             # Writers wait for each other: what is not there now, nobody else is adding.
             if connection.execute(select(_instance_uid).where(_instance_uid == uid)).first():
                 raise DuplicateInstance(instance=uid)
-            _check_study(connection, attributes)
+            identity.check(connection, attributes)
             series_id = _series(connection, _study(connection, attributes), attributes)
             row = tables.attribute_row(QueryLevel.INSTANCE, attributes) | _place(instance)
             row |= {"series_id": series_id, "sha256": sha256}
@@ -188,6 +196,10 @@ class SqlIndex:
         """Commit a slide and all its instances, or raise Conflict."""
         attributes = plan.instances[0].attributes
         with self._writing() as connection:
+            for planned in plan.instances:
+                identity.check(connection, planned.attributes)
+            identity.check_details(connection, attributes)
+            identity.release(connection, plan.file.fingerprint)
             study_id = _study(connection, attributes)
             series_id = _series(connection, study_id, attributes)
             slide = _file(plan.file) | {
@@ -196,15 +208,98 @@ class SqlIndex:
                 "state": SlideState.MATERIALISED if sha256 else SlideState.LINKED,
                 "due": due,
                 "sha256": sha256,
+                "identified": plan.identified,
+                "facts": json.dumps(asdict(plan.facts)),
+                "recipe": plan.recipe,
             }
             slide_id = _insert(connection, tables.slides, slide)
             rows = [
                 tables.attribute_row(QueryLevel.INSTANCE, planned.attributes)
                 | _place(instance)
-                | {"series_id": series_id, "slide_id": slide_id}
+                | {"series_id": series_id, "slide_id": slide_id, "role": planned.role}
                 for planned, instance in zip(plan.instances, instances, strict=True)
             ]
             connection.execute(insert(tables.instances), rows)
+
+    def check_slide(self, attributes: Attributes) -> None:
+        """Raise Conflict if a slide contradicts what is stored of its study."""
+        with translating(), self._engine.connect() as connection:
+            identity.check(connection, attributes)
+            identity.check_details(connection, attributes)
+
+    def is_anothers(self, study: str, attributes: Attributes) -> bool:
+        """Whether a study is, or once was, of another patient than an instance."""
+        with translating(), self._engine.connect() as connection:
+            return identity.is_anothers(connection, study, identity.patient_of(attributes))
+
+    def quarantine(self, slide: QuarantinedSlide) -> None:
+        """Record that a slide waits, unless it has been added meanwhile."""
+        row = _file(slide.file) | {
+            "barcode": slide.barcode,
+            "reason": slide.reason,
+            "at": slide.at,
+            "stated_spacing_um": slide.stated_spacing_um,
+        }
+        with self._writing() as connection:
+            identity.release(connection, slide.file.fingerprint)
+            if not identity.is_added(connection, slide.file.fingerprint):
+                _insert(connection, tables.quarantine, row)
+
+    def quarantined(self) -> list[QuarantinedSlide]:
+        """Return the slides that wait, in the order they were tried."""
+        waiting = tables.quarantine.c
+        wanted = select(
+            waiting.path,
+            waiting.fingerprint,
+            waiting.signature,
+            waiting.barcode,
+            waiting.reason,
+            waiting.at,
+            waiting.stated_spacing_um,
+        ).order_by(waiting.id)
+        return [QuarantinedSlide(_linked(*row[:3]), *row[3:]) for row in self._rows(wanted)]
+
+    def correct(
+        self, correction: Correction, revisions: Sequence[Revision], identified: Identified
+    ) -> None:
+        """Put headers in place of others, all at once; see the port."""
+        with self._writing() as connection:
+            number = identity.record(connection, correction)
+            if correction.kind is CorrectionKind.DETAILS:
+                identity.refuse_others(connection, correction.study, revisions)
+                for revision in revisions:
+                    identity.revise(connection, revision)
+            else:
+                self._reissue(connection, number, correction, revisions)
+            if correction.fingerprint is not None:
+                _update_slide(connection, correction.fingerprint, {"identified": identified})
+
+    @staticmethod
+    def _reissue(
+        connection: Connection, number: int, correction: Correction, revisions: Sequence[Revision]
+    ) -> None:
+        assert correction.fingerprint is not None
+        attributes = revisions[0].attributes
+        for revision in revisions:
+            identity.check(connection, revision.attributes)
+        identity.check_details(connection, attributes)
+        series_id = _series(connection, _study(connection, attributes), attributes)
+        for revision in revisions:
+            identity.reject(connection, number, revision)
+            identity.reissue(connection, revision, series_id)
+        identity.move(connection, correction.fingerprint, series_id)
+
+    def corrections(self) -> list[Correction]:
+        """Return all corrections, oldest first."""
+        return [identity.correction(row) for row in self._rows(identity.CORRECTIONS)]
+
+    def roles(self, fingerprint: str) -> dict[str, str]:
+        """Return what each instance of a slide is among them."""
+        return {uid: role or "" for uid, role in self._rows(identity.roles_of(fingerprint))}
+
+    def rejections(self, fingerprint: str) -> list[str]:
+        """Return the studies in which instances of a slide were rejected."""
+        return [study for (study,) in self._rows(identity.rejections_of(fingerprint))]
 
     def slide(self, fingerprint: str) -> Slide | None:
         """Return the slide of a fingerprint, or None."""
@@ -239,8 +334,10 @@ class SqlIndex:
             if set(stored) != {instance.key.instance for instance in instances}:
                 raise Conflict("The instances are not those of the slide.")
             for instance in instances:
+                place = _place(instance)
+                del place["header"]  # it may have been corrected meanwhile
                 this = _instance_uid == instance.key.instance
-                connection.execute(update(tables.instances).where(this).values(_place(instance)))
+                connection.execute(update(tables.instances).where(this).values(place))
 
     def due_slides(self, now: float) -> list[Slide]:
         """Return the linked slides whose time to be materialised has come, oldest first."""
@@ -331,37 +428,30 @@ def _slide(
     path: bytes,
     fingerprint: str,
     signature: str,
-    identity: str,
+    digest: str,
     state: str,
     instances: int,
     sha256: str | None,
+    identified: str,
+    facts: str,
+    recipe: str,
 ) -> Slide:
-    file = _linked(path, fingerprint, signature)
-    return Slide(study, series, file, identity, SlideState(state), instances, sha256)
-
-
-def _check_study(connection: Connection, attributes: Attributes) -> None:
-    said = tables.attribute_row(QueryLevel.STUDY, attributes)
-    study, series = said["StudyInstanceUID"], attributes["SeriesInstanceUID"]
-    patient = select(tables.studies.c.PatientID).where(_study_uid == study)
-    known = connection.execute(patient).first()
-    if known is not None and (known[0] or "") != (said["PatientID"] or ""):
-        raise Conflict(
-            "The study of this object is stored with another Patient ID. Correct the object, or "
-            "give it the UID of a study of its own.",
-            study=str(study),
-        )
-    of_study = select(_study_uid).join_from(tables.series, tables.studies)
-    other = connection.execute(of_study.where(_series_uid == series)).scalar()
-    if other is not None and other != study:
-        raise Conflict(
-            "The series of this object is stored in another study. A series belongs to one study: "
-            "correct the UIDs of the object.",
-            series=series,
-        )
+    return Slide(
+        study,
+        series,
+        _linked(path, fingerprint, signature),
+        digest,
+        SlideState(state),
+        instances,
+        sha256,
+        Identified(identified),
+        FileFacts(**json.loads(facts)),
+        recipe,
+    )
 
 
 def _study(connection: Connection, attributes: Attributes) -> int:
+    identity.claim(connection, attributes)
     row = tables.attribute_row(QueryLevel.STUDY, attributes)
     same = _study_uid == row[_study_uid.name]
     return _found_or_inserted(connection, tables.studies, same, row)

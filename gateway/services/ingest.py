@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from gateway.core.errors import Conflict, Unmatched
 from gateway.core.frames import CropTable, FrameTable
-from gateway.core.identity import Identified
-from gateway.core.instances import Instance, InstanceKey, LinkedFile, Slide, SlideState
+from gateway.core.identity import QuarantinedSlide
+from gateway.core.instances import Identified, Instance, InstanceKey, LinkedFile, Slide, SlideState
 from gateway.core.ports import (
     Blob,
     BlobStore,
@@ -21,8 +20,10 @@ from gateway.core.ports import (
     SlideLibrary,
     SlidePlan,
     UnmatchedSlide,
+    WorklistRow,
 )
 from gateway.dicom.attributes import empty_keywords, provenance
+from gateway.dicom.corrections import differences
 from gateway.dicom.crops import cut_all
 from gateway.dicom.part10 import Part10, decode_header
 from gateway.services.links import Links
@@ -71,11 +72,15 @@ class Ingest:
         path: str,
         stated_spacing_um: float | None = None,
         progress: Progress | None = None,
+        *,
+        row: str | None = None,
+        unidentified: bool = False,
     ) -> Slide:
         """Make a slide servable; only its headers are read, unless it has to be decoded.
 
         A slide that is there already is not added twice: if it is lost where it was, it is linked
-        to where it lies now.
+        to where it lies now. Where a worklist is configured that does not say whose slide it is,
+        it waits in quarantine.
 
         Parameters
         ----------
@@ -85,34 +90,49 @@ class Ingest:
             Pixel spacing of the base level in micrometres, if the file does not state it.
         progress
             Is told how far decoding has come.
+        row
+            Row of the worklist that the operator says is this slide's; None looks for it.
+        unidentified
+            Whether a slide that waits may be served as nobody's.
 
         Raises
         ------
         SlideUnreadable
             If the file is damaged or of an unknown kind.
         Unmatched
-            If a worklist is configured and does not say whose slide it is.
+            If nobody says whose slide it is, and somebody should.
         Conflict
             If it was added with another stated spacing, or as another's, or came as DICOM objects.
         """
-        plan = self._library.plan(path, stated_spacing_um)
-        if isinstance(plan, UnmatchedSlide):
-            raise Unmatched(f"{path}: {plan.reason}.", fingerprint=plan.file.fingerprint)
+        plan = self._library.plan(path, stated_spacing_um, row)
         known = self._index.slide(plan.file.fingerprint)
-        if known is None and plan.decode:
-            self._add_decoded(plan, progress)
-        elif known is None:
-            self._store.put_all(_blobs(plan))  # before the rows that name them
-            instances = [_linked(planned, plan.file) for planned in plan.instances]
-            with suppress(Conflict):  # another process has just added it
+        if isinstance(plan, UnmatchedSlide):
+            if known is None:
+                raise self._quarantined(plan, stated_spacing_um)
+            return self._relinked(known, plan.file)
+        if known is None:
+            if plan.row is None and not unidentified:
+                self._refuse_waiting(plan.file)
+            known = self._added(plan, progress)
+        self._refuse_other(known, plan)
+        return self._relinked(known, plan.file)
+
+    def _added(self, plan: SlidePlan, progress: Progress | None) -> Slide:
+        refused: Conflict | None = None
+        try:
+            if plan.decode:
+                self._add_decoded(plan, progress)
+            else:
+                self._index.check_slide(plan.instances[0].attributes)
+                self._store.put_all(_blobs(plan))  # before the rows that name them
+                instances = [_linked(planned, plan.file) for planned in plan.instances]
                 self._index.add_slide(plan, instances, self._clock())
+        except Conflict as conflict:  # another process may just have added it
+            refused = conflict
         added = self._index.slide(plan.file.fingerprint)
         if added is None:
-            raise Conflict(
-                "Instances of this slide came as DICOM objects before; they are there already.",
-                study=plan.study,
-            )
-        return self._relinked(added, plan)
+            raise refused or Conflict(study=plan.study)
+        return added
 
     def _add_decoded(self, plan: SlidePlan, progress: Progress | None) -> None:
         """Add a slide whose frames have to be made: as Part 10 blobs from the start.
@@ -122,6 +142,7 @@ class Ingest:
         assert plan.decode is not None
         with self._store.scratch() as scratch, self._store.open(plan.file) as file:
             plan = plan.decode(scratch, progress)
+            self._index.check_slide(plan.instances[0].attributes)
             silent = _Report(None, 0)
             instances: list[Instance] = []
             for planned in plan.instances:
@@ -131,25 +152,58 @@ class Ingest:
                 blob = planned.built or file
                 instances.append(self._write(instance, planned.frames, blob, silent))
             digest = self._digest(plan.file, silent)
-        with suppress(Conflict):  # another process has just added it
-            self._index.add_slide(plan, instances, self._clock(), digest)
+        self._index.add_slide(plan, instances, self._clock(), digest)
 
-    def _relinked(self, known: Slide, plan: SlidePlan) -> Slide:
-        """Point a slide that was added before to where it lies now, if it is lost where it was."""
+    def _quarantined(self, slide: UnmatchedSlide, stated_spacing_um: float | None) -> Unmatched:
+        waits = QuarantinedSlide(
+            slide.file, slide.barcode, slide.reason, self._clock(), stated_spacing_um
+        )
+        self._index.quarantine(waits)
+        return Unmatched(
+            f"{slide.file.path} waits in quarantine: {slide.reason}. Complete the worklist or say "
+            "which row it is, with 'slidegate match'.",
+            fingerprint=slide.file.fingerprint,
+        )
+
+    def _refuse_waiting(self, file: LinkedFile) -> None:
+        if file.fingerprint in {one.file.fingerprint for one in self._index.quarantined()}:
+            raise Unmatched(
+                f"{file.path} waits in quarantine until it is known whose it is: name the worklist "
+                "with --metadata, or see 'slidegate match'.",
+                fingerprint=file.fingerprint,
+            )
+
+    def _refuse_other(self, known: Slide, plan: SlidePlan) -> None:
+        """Refuse to add a slide again as something else than it was released as."""
         if known.identity != plan.identity:
             raise Conflict(
                 "This slide was added before with another stated pixel spacing.",
                 study=known.study,
             )
-        if plan.identified is not Identified.NONE and known.study != plan.study:
+        if plan.row is None:
+            return
+        moved = plan.identified is Identified.ORDER and plan.study != known.study
+        if moved or self._says_other(known, plan.row):
             raise Conflict(
-                "This slide was added before, and the worklist says now that it is another's.",
+                "This slide is served already, and the worklist says something else of it now. "
+                "If that is right, say so with 'slidegate correct'.",
                 study=known.study,
             )
+
+    def _says_other(self, known: Slide, row: WorklistRow) -> bool:
+        for instance in self._index.instances(known.study, known.series):
+            header = self._store.get(instance.header)
+            again = row.rewritten(header, known)
+            if again != header and differences(decode_header(header), decode_header(again)):
+                return True
+        return False
+
+    def _relinked(self, known: Slide, file: LinkedFile) -> Slide:
+        """Point a slide that was added before to where it lies now, if it is lost where it was."""
         if known.state is SlideState.MATERIALISED or self._links.holds(known.file):
             return known
-        self._index.relink(plan.file)
-        return replace(known, file=plan.file)
+        self._index.relink(file)
+        return replace(known, file=file)
 
     def empty(self, slide: Slide) -> list[str]:
         """Return the keywords of the attributes of a slide that nobody stated."""

@@ -18,7 +18,7 @@ from converters.columns import COLUMNS, described_columns
 from converters.convert import convert
 from converters.library import ScannerFiles
 from gateway.core.errors import Conflict, InvalidInput, Unmatched
-from gateway.core.identity import Identified
+from gateway.core.instances import Identified
 from gateway.core.ports import SlidePlan, UnmatchedSlide
 from gateway.dicom.attributes import empty_keywords
 from gateway.dicom.part10 import decode_header

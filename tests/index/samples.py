@@ -10,8 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.synchronize import Barrier
 
 from gateway.core.frames import FrameTable
-from gateway.core.identity import FileFacts, Identified
-from gateway.core.instances import Instance, InstanceKey, LinkedFile, Signature
+from gateway.core.instances import (
+    FileFacts,
+    Identified,
+    Instance,
+    InstanceKey,
+    LinkedFile,
+    Signature,
+)
 from gateway.core.ports import PlannedInstance, SlidePlan
 from gateway.index.work import SqlIndex, open_index
 
@@ -47,11 +53,14 @@ def planned(number: int, study: str = "", **attributes: str) -> SlidePlan:
                 },
                 FrameTable.single(1),
                 None,
+                f"ROLE {place}",
             )
             for place in range(2)
         ),
         FileFacts(barcode=f"B{number}"),
         Identified.NONE,
+        "1",
+        None,
     )
 
 

@@ -1,0 +1,209 @@
+"""Whose slides are: what the port Index promises of it, on SQLite and on PostgreSQL alike."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from gateway.core.errors import Conflict, NotFound
+from gateway.core.identity import Correction, CorrectionKind, QuarantinedSlide, Revision
+from gateway.core.instances import Identified, Instance, InstanceKey
+from gateway.core.queries import AnyOf, Key, Query, QueryLevel
+from gateway.index.connect import connect
+from gateway.index.work import SqlIndex, open_index
+from tests.index.samples import add, linked, planned
+
+STUDY, SERIES, INSTANCE = QueryLevel
+
+
+def stored(number: int) -> list[Instance]:
+    """Return the instances of a slide after it was materialised."""
+    return [
+        dataclasses.replace(one, frames=f"{one.key.instance}.dcm", frame_table="new")
+        for one in linked(planned(number))
+    ]
+
+
+def waiting(number: int) -> QuarantinedSlide:
+    return QuarantinedSlide(planned(number).file, f"B{number}", "no row", float(number), None)
+
+
+def test_a_slide_waits_until_it_is_added(index: SqlIndex) -> None:
+    index.quarantine(waiting(1))
+    index.quarantine(dataclasses.replace(waiting(2), stated_spacing_um=0.5, barcode=None))
+    index.quarantine(dataclasses.replace(waiting(1), reason="another"))
+    assert [(one.at, one.reason) for one in index.quarantined()] == [
+        (2.0, "no row"),
+        (1.0, "another"),
+    ]
+    assert index.quarantined()[0] == dataclasses.replace(
+        waiting(2), stated_spacing_um=0.5, barcode=None
+    )
+    add(index, 1)
+    index.quarantine(waiting(1))  # by another process that read the worklist before
+    assert [one.file for one in index.quarantined()] == [planned(2).file]
+
+
+def test_a_slide_comes_back_with_what_its_file_says(index: SqlIndex) -> None:
+    add(index, 1)
+    slide = index.slide("print-1")
+    assert slide is not None
+    assert slide.facts == planned(1).facts
+    assert slide.identified is Identified.NONE
+    assert index.roles("print-1") == {"1.3.1.0": "ROLE 0", "1.3.1.1": "ROLE 1"}
+
+
+@pytest.mark.parametrize(
+    ("second", "other"),
+    [
+        ({"PatientID": "B"}, True),
+        ({"PatientID": "", "PatientName": "Ann"}, True),
+        ({"PatientID": "A", "IssuerOfPatientID": "Y"}, True),
+        ({"PatientID": "A", "IssuerOfPatientID": ""}, False),
+        ({"PatientID": "A", "PatientName": "Mueller"}, False),
+    ],
+)
+def test_a_study_is_one_patients(index: SqlIndex, second: dict[str, str], other: bool) -> None:
+    first = {"PatientID": "A", "IssuerOfPatientID": "X", "PatientName": "Ann"}
+    add(index, 1, study="1.2.9", **first)
+    attributes = dict(planned(2, "1.2.9", **second).instances[0].attributes)
+    assert index.is_anothers("1.2.9", attributes) is other
+    assert not index.is_anothers("1.2.8", attributes)
+    with pytest.raises(Conflict, match="another patient's" if other else "stored with another"):
+        index.check_slide(attributes)
+    if not other:
+        index.check_study(attributes)  # what others send may say more or less of it
+    before = index.epoch()
+    with pytest.raises(Conflict):
+        add(index, 2, study="1.2.9", **second)
+    assert index.epoch() == before
+    add(index, 3, study="1.2.9", **first)
+
+
+def corrected(
+    index: SqlIndex, kind: CorrectionKind, number: int, study: str = "", **attributes: str
+) -> None:
+    """Correct all instances of a slide that has its study for itself."""
+    slide = index.slide(f"print-{number}")
+    assert slide is not None
+    study = study or slide.study
+    revisions = []
+    for before in index.instances(slide.study):
+        key = before.key
+        if kind is CorrectionKind.IDENTITY:
+            key = InstanceKey(study, f"{study}.3", f"{study}.3.{before.key.instance[-1]}")
+        after = dataclasses.replace(before, key=key, header=f"{key.instance}.new")
+        said = dict(planned(number).instances[0].attributes) | {
+            "StudyInstanceUID": key.study,
+            "SeriesInstanceUID": key.series,
+            "SOPInstanceUID": key.instance,
+            **attributes,
+        }
+        revisions.append(Revision(before, after, said))
+    record = Correction(
+        kind, slide.study, study, f"print-{number}", "tester", "typo", 1.5, ("PatientID",)
+    )
+    index.correct(record, revisions, Identified.ORDER)
+
+
+def test_details_change_at_all_levels_together(index: SqlIndex) -> None:
+    add(index, 1, PatientID="A", PatientName="Ann", ContainerIdentifier="S1")
+    before = index.epoch()
+    corrected(index, CorrectionKind.DETAILS, 1, PatientID="A2", ContainerIdentifier="S2")
+    assert index.epoch() != before
+    assert [one.header for one in index.instances("1.2.1")] == ["1.3.1.0.new", "1.3.1.1.new"]
+    (match, *_) = index.search(Query(SERIES))
+    assert (match["PatientID"], match["ContainerIdentifier"]) == ("A2", "S2")
+    assert index.search(Query(STUDY, (Key("PatientID", AnyOf(("A",))),))) == []
+    assert index.is_anothers("1.2.1", {"PatientID": "A"})
+    assert not index.is_anothers("1.2.1", {"PatientID": "A2"})
+    (one,) = index.corrections()
+    assert (one.kind, one.keywords, one.at) == (CorrectionKind.DETAILS, ("PatientID",), 1.5)
+    slide = index.slide("print-1")
+    assert slide is not None and slide.identified is Identified.ORDER
+
+
+def test_identity_moves_a_slide_and_keeps_what_it_was(index: SqlIndex) -> None:
+    add(index, 1, 2, PatientID="A")
+    before = index.instances("1.2.1")
+    corrected(index, CorrectionKind.IDENTITY, 1, "1.5", PatientID="B")
+    for one in before:
+        with pytest.raises(NotFound):
+            index.instance(one.key)
+    after = index.instances("1.5")
+    assert [one.frames for one in after] == [one.frames for one in before]
+    assert [one.frame_table for one in after] == [one.frame_table for one in before]
+    assert [one["StudyInstanceUID"] for one in index.search(Query(STUDY))] == ["1.2.2", "1.5"]
+    slide = index.slide("print-1")
+    assert slide is not None
+    assert (slide.study, slide.series, slide.instances) == ("1.5", "1.5.3", 2)
+    assert index.rejections("print-1") == ["1.2.1"]
+    assert index.is_anothers("1.2.1", {"PatientID": "B"})
+
+
+def test_rejected_uids_are_never_used_again(index: SqlIndex) -> None:
+    add(index, 1, PatientID="A")
+    corrected(index, CorrectionKind.IDENTITY, 1, "1.5", PatientID="B")
+    plan = dataclasses.replace(planned(1, PatientID="A"), file=planned(3).file, identity="other")
+    with pytest.raises(Conflict, match="does not come back"):
+        index.add_slide(plan, linked(plan), due=0.0)
+    rejected = dict(plan.instances[0].attributes) | {"StudyInstanceUID": "1.2.1"}
+    with pytest.raises(Conflict, match="does not come back"):
+        index.check_study(rejected)
+    corrected(index, CorrectionKind.IDENTITY, 1, "1.6", PatientID="B")
+    with pytest.raises(Conflict, match="does not come back"):
+        corrected(index, CorrectionKind.IDENTITY, 1, "1.5", PatientID="B")
+    assert index.rejections("print-1") == ["1.2.1", "1.5"]
+
+
+def test_a_correction_is_whole_or_not_at_all(index: SqlIndex) -> None:
+    add(index, 1, PatientID="A")
+    add(index, 2, PatientID="B")
+    before = index.epoch()
+    with pytest.raises(Conflict, match="another patient's"):
+        corrected(index, CorrectionKind.IDENTITY, 1, "1.2.2", PatientID="C")
+    stale = index.instances("1.2.1")
+    corrected(index, CorrectionKind.DETAILS, 1, PatientID="A2")
+    record = Correction(CorrectionKind.DETAILS, "1.2.1", "1.2.1", None, "tester", "x", 2.0, ())
+    attributes = planned(1).instances[0].attributes
+    for revisions in (
+        [Revision(one, one, attributes) for one in stale],
+        [Revision(one, one, attributes) for one in index.instances("1.2.1")[:1]],
+    ):
+        with pytest.raises(Conflict, match="changed meanwhile"):
+            index.correct(record, revisions, Identified.NONE)
+    assert index.epoch() == before + 1
+    assert len(index.corrections()) == 1
+
+
+def test_materialising_keeps_a_corrected_header(index: SqlIndex) -> None:
+    add(index, 1)
+    corrected(index, CorrectionKind.DETAILS, 1, PatientID="A")
+    index.materialised("print-1", "sha", stored(1))
+    assert [one.header for one in index.instances("1.2.1")] == ["1.3.1.0.new", "1.3.1.1.new"]
+    assert [one.frames for one in index.instances("1.2.1")] == ["1.3.1.0.dcm", "1.3.1.1.dcm"]
+
+
+def test_studies_of_an_older_schema_have_their_patients(url: str) -> None:
+    engine = connect(url)
+    index = SqlIndex(engine)
+    add(index, 1, PatientID="A")
+    with engine.begin() as connection:
+        for table in ("rejected", "corrections", "quarantine", "patients"):
+            connection.exec_driver_sql(f"DROP TABLE {table}")
+        for table, column in (
+            ("studies", "IssuerOfPatientID"),
+            ("slides", "identified"),
+            ("slides", "facts"),
+            ("slides", "recipe"),
+            ("instances", "role"),
+        ):
+            connection.exec_driver_sql(f'ALTER TABLE {table} DROP COLUMN "{column}"')
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")
+    index.close()
+    newer = open_index(url)
+    assert newer.is_anothers("1.2.1", {"PatientID": "B"})
+    slide = newer.slide("print-1")
+    assert slide is not None and slide.identified is Identified.NONE
+    newer.close()

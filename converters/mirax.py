@@ -13,6 +13,7 @@ from converters.fingerprint import files_fingerprint
 from converters.openslide import Properties, Told, read_decoded
 from converters.sources import ScannedSlide
 from converters.stated import moment
+from converters.tiff import told
 from gateway.core.errors import SlideUnreadable
 
 _INDEX = "Slidedat.ini"
@@ -28,8 +29,10 @@ def detects(path: Path) -> bool:
 
 def read(path: Path) -> ScannedSlide:
     """Read what a MIRAX slide says of itself; see :func:`converters.openslide.read_decoded`."""
-    files = _files(path)
-    return read_decoded(path, files_fingerprint(files), list(files.values()), _told)
+    with told(path):
+        files = _files(path)
+        digest = files_fingerprint(files)
+    return read_decoded(path, digest, list(files.values()), _told)
 
 
 def fingerprint(path: Path) -> str:
@@ -40,7 +43,8 @@ def fingerprint(path: Path) -> str:
     SlideUnreadable
         If one of them is not there.
     """
-    return files_fingerprint(_files(path))
+    with told(path):
+        return files_fingerprint(_files(path))
 
 
 def _files(path: Path) -> dict[str, Path]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from converters.encoding import Encoder, Encoding, Pixels, jpeg, jpeg_2000
 from converters.pictures import native
 from converters.sources import LossyStep, ScannedSlide, SlideFacts, SlideImage
 from converters.stated import positive
+from converters.tiff import told as told_of
 from gateway.core.errors import SlideUnreadable, Unavailable
 from gateway.core.frames import TileGrid
 from gateway.core.geometry import Placement
@@ -31,6 +33,8 @@ _TILE = 512
 _COARSEST_UM = 100.0
 """Spacing of a base level; what is stated above it is no spacing of a microscope."""
 
+_LONGEST_SIDE = 1 << 22  # pixels: a slide of 76 mm at 0.02 um
+_MOST_PIXELS = 1 << 26  # of a label or an overview: they are held in memory
 _FLAVOURS = {"label": Flavour.LABEL, "macro": Flavour.OVERVIEW, "thumbnail": Flavour.THUMBNAIL}
 _ESTIMATED = (
     "The ratio of the scanner's own compression was estimated from the size of all its files."
@@ -111,7 +115,8 @@ def read_decoded(
     SlideUnreadable
         If it cannot read the slide.
     """
-    with _opened(path) as slide:
+    _library(path)
+    with told_of(path), _opened(path) as slide:
         known = told(slide.properties)
         area = _area(slide)
         pixel_bytes = 3 * sum(columns * rows for columns, rows in slide.level_dimensions)
@@ -128,12 +133,12 @@ def read_decoded(
             encoded = _levels(again, area, encoding, levels, scratch, progress)
             return (*encoded, *_pictures(again, area, pictures))
 
-    name = f"{_version()}, {encoding.name}"
+    name = f"{_version(path)}, {encoding.name}"
     return ScannedSlide(fingerprint, facts, profile, (), decode, name)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _library(path: Path) -> ModuleType:
+    """Import OpenSlide, or say how to install it."""
     try:
         import openslide
     except (ImportError, OSError) as error:
@@ -141,6 +146,13 @@ def _opened(path: Path) -> Iterator[Any]:
             f"{path} can only be read with OpenSlide, which is not installed: "
             "pip install 'slidegate[formats]', or openslide-python and openslide-bin."
         ) from error
+    module: ModuleType = openslide
+    return module
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    openslide = _library(path)
     try:
         with openslide.OpenSlide(path) as slide:
             yield slide
@@ -150,10 +162,8 @@ def _opened(path: Path) -> Iterator[Any]:
         ) from error
 
 
-def _version() -> str:
-    import openslide
-
-    return f"OpenSlide {openslide.__library_version__}"
+def _version(path: Path) -> str:
+    return f"OpenSlide {_library(path).__library_version__}"
 
 
 def _facts(slide: Any, known: Told, area: _Area) -> SlideFacts:
@@ -198,6 +208,8 @@ def _area(slide: Any) -> _Area:
     Its edges are put where pixels of all levels begin: nothing is shifted by a part of a pixel,
     and all levels show exactly the same area.
     """
+    if max(slide.dimensions) > _LONGEST_SIDE:
+        raise SlideUnreadable(f"A slide of {slide.dimensions} pixels cannot be.")
     levels = tuple(number for number in range(slide.level_count) if _fits(slide, number))
     downsamples = tuple(float(slide.level_downsamples[number]) for number in levels)
     sizes = tuple(slide.level_dimensions[number] for number in levels)
@@ -252,7 +264,11 @@ def _pictures(slide: Any, area: _Area, earlier: tuple[LossyStep, ...]) -> Iterat
     """Yield label, overview and thumbnail; a thumbnail of a level's size would be it twice."""
     colour = _background(slide)
     for name, flavour in _FLAVOURS.items():
-        if name in slide.associated_images:
+        width, height = (
+            int(slide.properties.get(f"openslide.associated.{name}.{side}", 0))
+            for side in ("width", "height")
+        )
+        if 0 < width * height <= _MOST_PIXELS:
             picture = _opaque(slide.associated_images[name], colour)
             if flavour is not Flavour.THUMBNAIL or picture.shape[1::-1] not in area.sizes:
                 yield native(flavour, picture, earlier)

@@ -12,6 +12,7 @@ from pathlib import Path
 from converters.fingerprint import files_fingerprint
 from converters.openslide import Properties, Told, read_decoded
 from converters.sources import ScannedSlide
+from converters.tiff import told
 from gateway.core.errors import SlideUnreadable
 
 _HEADS = (b"[Virtual Microscope Specimen]", b"[Uncompressed Virtual Microscope Specimen]")
@@ -29,8 +30,10 @@ def detects(path: Path) -> bool:
 
 def read(path: Path) -> ScannedSlide:
     """Read what a VMS says of itself; see :func:`converters.openslide.read_decoded`."""
-    files = _files(path)
-    return read_decoded(path, files_fingerprint(files), list(files.values()), _told)
+    with told(path):
+        files = _files(path)
+        digest = files_fingerprint(files)
+    return read_decoded(path, digest, list(files.values()), _told)
 
 
 def fingerprint(path: Path) -> str:
@@ -41,7 +44,8 @@ def fingerprint(path: Path) -> str:
     SlideUnreadable
         If one of them is not there.
     """
-    return files_fingerprint(_files(path))
+    with told(path):
+        return files_fingerprint(_files(path))
 
 
 def _files(path: Path) -> dict[str, Path]:
@@ -59,7 +63,11 @@ def _files(path: Path) -> dict[str, Path]:
 
 
 def _told(properties: Properties) -> Told:
-    uncompressed = "hamamatsu.Layer" not in properties and any(
-        name.startswith("hamamatsu.BitsPerPixel") for name in properties
+    bits = properties.get("hamamatsu.BitsPerPixel")  # of VMU alone
+    if bits is None:
+        return Told(manufacturer="Hamamatsu", lossy_method="ISO_10918_1")
+    return Told(
+        manufacturer="Hamamatsu",
+        lossy_method=None,
+        remarks=("Of the 12 bits of each sample the upper 8 were kept.",),
     )
-    return Told(manufacturer="Hamamatsu", lossy_method=None if uncompressed else "ISO_10918_1")

@@ -65,6 +65,23 @@ def _save(path: Path, pixels: Pixels, **options: object) -> None:
     Image.fromarray(pixels).save(path, "JPEG", **{"quality": 85, "subsampling": "4:4:4"} | options)
 
 
+def make_vmu(path: Path) -> Pixels:
+    """Write a Hamamatsu VMU, 12 bits without compression; return the upper 8 bits."""
+    deep = draw_scene(768, 512, seed=0).astype(np.uint16) << 4 | 7
+    for name, pixels in (("image", deep), ("map", deep[::16, ::16])):
+        rows, columns = pixels.shape[:2]
+        wide = columns // 2
+        halves = (pixels[:, :wide], pixels[:, wide:])
+        head = struct.pack("<2sHiiiiii", b"GN", 0, columns, rows, wide, 0, 0, 64).ljust(64, b"\0")
+        content = b"".join(np.ascontiguousarray(half, "<u2").tobytes() for half in halves)
+        path.with_name(f"{name}.ngr").write_bytes(head + content)
+    path.write_text(
+        "[Uncompressed Virtual Microscope Specimen]\nImageFile=image.ngr\nMapFile=map.ngr\n"
+        "BitsPerPixel=36\nPixelOrder=RGB\nPhysicalWidth=353280\nPhysicalHeight=235520\n"
+    )
+    return (deep >> 4).astype(np.uint8)
+
+
 # -- TIFF
 
 

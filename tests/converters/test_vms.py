@@ -2,11 +2,13 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +23,15 @@ from wsidicom import WsiDicom
 
 from converters.convert import convert
 from converters.encoding import jpeg
+from converters.plan import plan_slide
 from converters.sources import format_of
 from gateway.bootstrap import Services, open_services
 from gateway.core.errors import SlideUnreadable
-from gateway.core.instances import SlideState
+from gateway.core.instances import Signature, SlideState
 from gateway.settings import Settings
 from gateway.store.files import FileStore
 from tests.conftest import dicom_faults, slidegate
-from tests.scanners import VmsTruth, make_vms
+from tests.scanners import VmsTruth, make_vms, make_vmu
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +142,31 @@ def test_a_spacing_that_is_not_stated_is_asked_for(tmp_path: Path) -> None:
     assert "--mpp" in done.stderr
 
 
+@pytest.mark.req("REQ-WSI-16")
+def test_a_slide_without_compression_stays_without_loss(tmp_path: Path) -> None:
+    pixels = make_vmu(tmp_path / "slide.vmu")
+    list(convert(tmp_path / "slide.vmu", FileStore(tmp_path / "out")))
+    assert dicom_faults(tmp_path / "out") == []
+    with WsiDicom.open(tmp_path / "out") as slide:
+        whole = np.asarray(slide.read_region((0, 0), 0, (768, 512)).convert("RGB"))
+    assert np.array_equal(whole, pixels)
+    one = pydicom.dcmread(next((tmp_path / "out").iterdir()))
+    assert one.LossyImageCompression == "00"
+    assert "upper 8" in one.ContributingEquipmentSequence[0].ContributionDescription
+
+
+def test_another_encoder_makes_other_instances_of_one_study(
+    vms: tuple[Path, VmsTruth],
+) -> None:
+    path = vms[0]
+    slide = format_of(path).read(path)
+    signature = Signature.of(path.stat())
+    one = plan_slide(slide, str(path), signature)
+    other = plan_slide(replace(slide, encoder=f"{slide.encoder}+1"), str(path), signature)
+    assert (one.study, one.identity) == (other.study, other.identity)
+    assert one.series != other.series
+
+
 # -- adding
 
 
@@ -210,6 +238,25 @@ def test_every_file_of_the_slide_counts_for_its_fingerprint(copy: Path) -> None:
         assert format_of(copy).fingerprint(copy) != before
         file.write_bytes(kept)
     assert format_of(copy).fingerprint(copy) == before
+
+
+def test_a_full_disk_leaves_nothing(copy: Path, tmp_path: Path) -> None:
+    def small_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+
+    data = tmp_path / "data"
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway.cli", "add", str(copy), "--data", str(data)],
+        preexec_fn=small_files,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "is full; make room" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert opened(data).ingest.slides() == []
+    assert not list(data.rglob("*.dcm"))
 
 
 def test_a_damaged_slide_is_refused_without_a_trace(copy: Path, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from converters.pages import (
     parts_of,
 )
 from converters.pictures import picture
+from converters.recoding import recoded
 from converters.sources import ScannedSlide, SlideFacts, SlideImage
 from converters.tiff import is_tiff, opened, page_of, pages_of, read_range
 from gateway.core.errors import GatewayError, SlideUnreadable
@@ -160,7 +161,7 @@ def read_layout(path: Path, describe: Describe) -> ScannedSlide:
         if all(page.compression in {JPEG_CODEC, *JPEG_2000_CODECS} for page in layout.levels):
             levels, made = _copied(tiff, layout)
             facts = replace(facts, remarks=(*facts.remarks, *made))
-            return ScannedSlide(digest, facts, profile, (*levels, *pictures))
+            return recoded(path, ScannedSlide(digest, facts, profile, (*levels, *pictures)))
         for page in layout.levels:
             _check_lossless(page)
 
@@ -182,7 +183,7 @@ def _copied(tiff: TiffFile, layout: Layout) -> tuple[list[SlideImage], tuple[str
     if layout.sparse:
         levels = sparse_pyramid(tiff, layout.levels)
     else:
-        levels, made = pyramid(tiff, layout.levels)
+        levels, made = pyramid(tiff, layout.levels, ycbcr=True)
     levels = [
         _without_padding(level, *size)
         for level, size in zip(levels, layout.sizes or _sizes(levels), strict=True)

@@ -16,7 +16,7 @@ from converters.fingerprint import tiff_fingerprint
 from converters.jpeg import frame_prefix
 from converters.jpeg_2000 import common_frame, holds_ycbcr, photometric_of
 from converters.sources import SlideImage
-from converters.tiff import read_range
+from converters.tiff import description_of, read_range
 from gateway.core.bitstreams import jpeg_frame
 from gateway.core.errors import SlideUnreadable
 from gateway.core.frames import FrameTable, TileGrid
@@ -138,7 +138,7 @@ def _code_streams(
             "33003), which no viewer of DICOM would show in the right colours."
         )
     # Layers that were cut off make a loss of which the code stream says nothing.
-    lossy = not frame.reversible or bool(_QUALITY.search(page.description))
+    lossy = not frame.reversible or bool(_QUALITY.search(description_of(page)))
     syntax = JPEG_2000 if lossy else JPEG_2000_LOSSLESS
     photometric = UNTRANSFORMED_COLOURS if as_they_are else photometric_of(frame)
     return SlideImage(Flavour.VOLUME, grid, parts, None, photometric, syntax, lossy)

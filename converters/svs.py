@@ -20,13 +20,14 @@ from converters.pages import ICC_PROFILE, fingerprint_of
 from converters.pictures import picture
 from converters.recoding import recoded
 from converters.sources import ScannedSlide, SlideFacts, SlideImage
-from converters.tiff import is_tiff, opened, page_of, pages_of
+from converters.tiff import description_of, is_tiff, opened, page_of, pages_of
 from gateway.core.errors import GatewayError
 from gateway.core.instances import Flavour
 
 _LABEL, _OVERVIEW = 1, 9  # values of NewSubfileType
 _PICTURE = re.compile(r"^(?:label|macro)\b", re.MULTILINE)  # in the description of a tiled page
 _LONGEST = 160  # characters of a reason that enter the provenance
+_PADDING = "\0 \t\r\n"
 _FIRST_YEAR = 1980  # of a date that a scanner can have written
 
 
@@ -35,7 +36,7 @@ def detects(path: Path) -> bool:
     if not is_tiff(path):
         return False
     with opened(path) as tiff:
-        return bool(tiff.pages) and page_of(tiff, 0).description.startswith("Aperio")
+        return bool(tiff.pages) and description_of(page_of(tiff, 0)).startswith("Aperio")
 
 
 def read(path: Path) -> ScannedSlide:
@@ -101,7 +102,7 @@ def _associated(
 def _flavour(page: TiffPage) -> Flavour | None:
     """Return what a page shows beside the levels; None if it is a level, or unknown."""
     named = {_LABEL: Flavour.LABEL, _OVERVIEW: Flavour.OVERVIEW}
-    if page.is_tiled and not _PICTURE.search(page.description):
+    if page.is_tiled and not _PICTURE.search(description_of(page)):
         return None
     return named.get(int(page.subfiletype), Flavour.THUMBNAIL if page.index == 1 else None)
 
@@ -111,12 +112,12 @@ def _flavour(page: TiffPage) -> Flavour | None:
 
 def _facts(page: TiffPage) -> SlideFacts:
     """Read the first page's ImageDescription: a header line, then ``Key = Value`` between bars."""
-    head, *items = page.description.split("|")
+    head, *items = description_of(page).split("|")
     stated: dict[str, str] = {}
     for item in items:
         key, equals, value = item.partition("=")
         if equals:
-            stated.setdefault(key.strip(), value.strip().strip("\x00"))
+            stated.setdefault(key.strip(_PADDING), value.strip(_PADDING))
     placement = cut_from_scan(head, page.imagewidth, page.imagelength)
     software = re.match(r"Aperio Image Library v?[\w.]+", head)
     return SlideFacts(

@@ -12,6 +12,8 @@ from tifffile import TiffFile, TiffPage
 
 from gateway.core.errors import GatewayError, OutOfResources, SlideUnreadable
 
+_IMAGE_DESCRIPTION = 270
+
 
 class _Complaints(logging.Handler):
     """Keeps what tifffile only logs, such as a chain of pages that breaks off."""
@@ -21,7 +23,10 @@ class _Complaints(logging.Handler):
         self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(record.getMessage())
+        message = record.getMessage()
+        # Text in an unknown character set is no damage; and names may stand in it.
+        if "invalid ASCII" not in message:
+            self.messages.append(message)
 
 
 @contextmanager
@@ -86,6 +91,13 @@ def page_of(tiff: TiffFile, index: int) -> TiffPage:
     if not isinstance(page, TiffPage):
         raise SlideUnreadable("A page of the TIFF has no tags.")
     return page
+
+
+def description_of(page: TiffPage) -> str:
+    """Return ImageDescription without padding; text in no known character set as Latin-1."""
+    value = page.tags.valueof(_IMAGE_DESCRIPTION) or ""
+    text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
+    return text.strip("\0 \t\r\n")
 
 
 def read_range(tiff: TiffFile, offset: int, length: int) -> bytes:

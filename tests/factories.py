@@ -89,7 +89,7 @@ def make_svs(
     rows: int = 700,
     tile: int = 240,
     downsamples: Sequence[int] = (4,),
-    components: Components = "rgb",
+    components: Components | Coding = "rgb",
     mpp: str | None = "0.4990",
     app_mag: str | None = "20",
     date: str | None = "12/29/09",
@@ -114,7 +114,7 @@ def make_svs(
     """
     if picture is not None:
         rows, columns = picture.shape[:2]
-    coded = CODINGS[components]
+    coded = components if isinstance(components, Coding) else CODINGS[components]
     sizes = [(columns // factor, rows // factor) for factor in (1, *downsamples)]
     scene = Image.fromarray(draw_scene(columns, rows, seed=seed) if picture is None else picture)
     levels = tuple(

@@ -1,6 +1,7 @@
 """JPEG 2000 of Y, Cb and Cr as they are (TIFF compression 33003)."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import imagecodecs
@@ -82,17 +83,21 @@ def test_an_added_slide_is_served_with_those_colours(slide: SvsTruth, tmp_path: 
     assert frame.reversible and frame.component_transform
 
 
-def _subsampled(pixels: Pixels) -> tuple[bytes, bytes]:
+def _subsampled(folder: Path) -> Callable[[Pixels], tuple[bytes, bytes]]:
     """Code Cb and Cr with every second column only, as Aperio does."""
-    colours = np.asarray(Image.fromarray(pixels).convert("YCbCr"))
-    rows, columns = pixels.shape[:2]
-    planes = [colours[:, :, 0], colours[:, ::2, 1], colours[:, ::2, 2]]
-    raw, coded = (codings_folder / name for name in ("tile.raw", "tile.j2k"))
-    raw.write_bytes(b"".join(np.ascontiguousarray(plane).tobytes() for plane in planes))
-    form = f"{columns},{rows},3,8,u@1x1:2x1:2x1"
-    command = [tool("opj_compress", "libopenjp2-tools"), "-i", str(raw), "-o", str(coded)]
-    subprocess.run([*command, "-F", form, "-r", "8", "-I"], check=True, capture_output=True)
-    return b"", coded.read_bytes()
+
+    def encode(pixels: Pixels) -> tuple[bytes, bytes]:
+        colours = np.asarray(Image.fromarray(pixels).convert("YCbCr"))
+        rows, columns = pixels.shape[:2]
+        planes = [colours[:, :, 0], colours[:, ::2, 1], colours[:, ::2, 2]]
+        raw, coded = folder / "tile.raw", folder / "tile.j2k"
+        raw.write_bytes(b"".join(np.ascontiguousarray(plane).tobytes() for plane in planes))
+        form = f"{columns},{rows},3,8,u@1x1:2x1:2x1"
+        command = [tool("opj_compress", "libopenjp2-tools"), "-i", str(raw), "-o", str(coded)]
+        subprocess.run([*command, "-F", form, "-r", "8", "-I"], check=True, capture_output=True)
+        return b"", coded.read_bytes()
+
+    return encode
 
 
 def _from_subsampled(_: bytes, tile: bytes) -> Pixels:
@@ -100,20 +105,17 @@ def _from_subsampled(_: bytes, tile: bytes) -> Pixels:
     return pixels
 
 
-codings_folder = Path()
-
-
 @pytest.mark.req("REQ-WSI-13")
-def test_subsampled_colours_are_those_that_openslide_sees(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(globals(), "codings_folder", tmp_path)
+def test_subsampled_colours_are_those_that_openslide_sees(tmp_path: Path) -> None:
     coding = Coding(
-        "J2K/YUV16 Q=70", _subsampled, _from_subsampled, codings.JP2K_YCBCR, subsampling=(2, 1)
+        "J2K/YUV16 Q=70",
+        _subsampled(tmp_path),
+        _from_subsampled,
+        codings.JP2K_YCBCR,
+        subsampling=(2, 1),
     )
-    monkeypatch.setitem(CODINGS, "j2k-ycbcr", coding)
     path, out = tmp_path / "slide.svs", tmp_path / "out"
-    truth = make_svs(path, components="j2k-ycbcr", columns=600, rows=400, downsamples=())
+    truth = make_svs(path, components=coding, columns=600, rows=400, downsamples=())
     assert jpeg_2000_frame(truth.levels[0].tiles[0]).subsampled
     converted(path, out)
     mine = seen(next(out.iterdir()), 0)
@@ -128,14 +130,11 @@ def test_a_single_colour_is_that_colour() -> None:
 
 
 @pytest.mark.parametrize("photometric", [2, 6])
-def test_photometric_and_subsampling_tags_do_not_matter(
-    tmp_path: Path, photometric: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_photometric_and_subsampling_tags_do_not_matter(tmp_path: Path, photometric: int) -> None:
     coding = CODINGS["j2k-ycbcr"]
     bare = Coding(coding.text, coding.encode, coding.decode, coding.compression, photometric, None)
-    monkeypatch.setitem(CODINGS, "j2k-ycbcr", bare)
     path, out = tmp_path / "slide.svs", tmp_path / "out"
-    truth = make_svs(path, components="j2k-ycbcr", columns=300, rows=300, downsamples=())
+    truth = make_svs(path, components=bare, columns=300, rows=300, downsamples=())
     assert not tag_values_or_none(path, SUBSAMPLING_TAG)
     converted(path, out)
     assert np.array_equal(seen(next(out.iterdir()), 0), truth.levels[0].pixels)

@@ -129,6 +129,29 @@ def test_the_description_is_read(tmp_path: Path) -> None:
     assert (facts.barcode, facts.model) == ("S26-1234;A1", "X")
 
 
+@pytest.mark.parametrize(
+    ("written", "bytes_there"),
+    [
+        ("|Filename = \xe4\xf6|Barcode = B\xdf", None),  # UTF-8
+        ("|Filename = XX|Barcode = BY", b"|Filename = \xe4\xf6|Barcode = B\xdf"),  # Windows-1252
+        ("|Filename = XX|Barcode = BY", b"|Filename = \x81\x8d|Barcode = B\xdf"),  # neither
+        ("|Barcode = B\xdf\0\0\0", None),
+        ("|Barcode\t= B\xdf\r\n", None),
+        ("||no value|= |Barcode = B\xdf||", None),
+        ("|Barcode = B\xdf|Barcode = other", None),
+    ],
+)
+def test_descriptions_as_software_really_writes_them(
+    tmp_path: Path, written: str, bytes_there: bytes | None
+) -> None:
+    path = tmp_path / "slide.svs"
+    make_svs(path, extra_description=written, mpp="0,2500")
+    if bytes_there:
+        path.write_bytes(path.read_bytes().replace(written.encode(), bytes_there))
+    facts = scanned(path).facts
+    assert (facts.barcode, facts.spacing_um) == ("B\xdf", (0.25, 0.25))
+
+
 @pytest.mark.parametrize("mpp", [None, "", "0", "-1", "nan", "much", "inf"])
 def test_a_spacing_that_is_not_stated_is_unknown(tmp_path: Path, mpp: str | None) -> None:
     path = tmp_path / "slide.svs"

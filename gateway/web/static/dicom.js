@@ -16,6 +16,7 @@ const TAGS = {
   NumberOfSeriesRelatedInstances: "00201209",
   DimensionOrganizationType: "00209311",
   SamplesPerPixel: "00280002",
+  PhotometricInterpretation: "00280004",
   NumberOfFrames: "00280008",
   Rows: "00280010",
   Columns: "00280011",

@@ -5,6 +5,12 @@ import { Problem, get, value } from "./dicom.js";
 /** Pixels that are kept: 128 MB. */
 const MOST_PIXELS = 2 ** 25;
 
+/** What a browser decodes; all else is decoded by the server. */
+const BASELINE = "image/jpeg; transfer-syntax=1.2.840.10008.1.2.4.50";
+const OCTETS = "application/octet-stream";
+
+const [JFIF, ADOBE, BASELINE_FRAME, SCAN] = [0xe0, 0xee, 0xc0, 0xda];
+
 /**
  * Fetch one frame.
  * @param {import("./dicom.js").SlideImage} image
@@ -13,15 +19,40 @@ const MOST_PIXELS = 2 ** 25;
  * @returns {Promise<ImageBitmap>} Of exactly the size that the header states.
  */
 export async function fetchFrame(image, frameNumber, signal) {
-  const accept = "image/jpeg, application/octet-stream;q=0.5";
-  const answer = await get(`${image.path}/frames/${frameNumber}`, accept, signal);
-  const encoded = answer.headers.get("Content-Type").startsWith("image/");
-  const source = encoded ? await answer.blob() : nativePixels(image, await answer.arrayBuffer());
+  const path = `${image.path}/frames/${frameNumber}`;
+  let answer = await get(path, `${BASELINE}, ${OCTETS};q=0.5`, signal);
+  let encoded = answer.headers.get("Content-Type").startsWith("image/");
+  let bytes = await answer.arrayBuffer();
+  if (encoded && !coloursAreNamed(image, new Uint8Array(bytes))) {
+    answer = await get(path, OCTETS, signal);
+    encoded = false;
+    bytes = await answer.arrayBuffer();
+  }
+  const source = encoded ? new Blob([bytes]) : nativePixels(image, bytes);
   const bitmap = await createImageBitmap(source).catch(() => null);
   if (bitmap?.width !== image.tileColumns || bitmap?.height !== image.tileRows) {
     throw new Problem("Damaged frame.", `Frame ${frameNumber} is not the picture it should be.`);
   }
   return bitmap;
+}
+
+/**
+ * Whether a browser takes the components of a JPEG for what the header says they are: it takes
+ * three for Y, Cb and Cr unless an Adobe marker or their identifiers say R, G and B.
+ */
+function coloursAreNamed(image, jpeg) {
+  if (value(image.dataset, "PhotometricInterpretation") !== "RGB") return true;
+  let at = 2;
+  while (jpeg[at] === 0xff) {
+    const marker = jpeg[at + 1];
+    if (marker === JFIF || marker === SCAN) return false;
+    if (marker === ADOBE) return jpeg[at + 15] === 0;
+    if (marker === BASELINE_FRAME) {
+      return String.fromCharCode(jpeg[at + 10], jpeg[at + 13], jpeg[at + 16]) === "RGB";
+    }
+    at += 2 + jpeg[at + 2] * 256 + jpeg[at + 3];
+  }
+  return false;
 }
 
 /** Return native R, G, B bytes as ImageData. */

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gateway.core.errors import SlideUnreadable
 
-_MAGIC_AT, _MAGIC = 128, b"DICM"
+_PREAMBLE, _MAGIC = 128, b"DICM"
 _PIECE = 4 << 20
 
 Progress = Callable[[int, int], None]
@@ -54,10 +54,24 @@ class DicomFiles:
             done += _size(file)
 
 
+def is_dicom(path: str | Path) -> bool:
+    """Whether a file begins as a DICOM file does (PS3.10 7.1) and is no index of a medium.
+
+    Of a file that nobody may read nobody knows: it is taken for one, so that who reads it says so.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode) or os.path.basename(path) == "DICOMDIR":
+            return False
+        with open(path, "rb", buffering=0) as file:
+            return file.read(_PREAMBLE + len(_MAGIC))[_PREAMBLE:] == _MAGIC
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+
+
 def find(path: Path, companions: Companions) -> DicomFiles | None:
     """Return the DICOM files of a path: the file itself, or those in the folder and below it.
-
-    An index of a medium (DICOMDIR) is no image and is skipped.
 
     Returns
     -------
@@ -70,12 +84,12 @@ def find(path: Path, companions: Companions) -> DicomFiles | None:
         or cannot be read.
     """
     if not path.is_dir():
-        return DicomFiles((path,)) if _is_dicom(path) else None
+        return DicomFiles((path,)) if is_dicom(path) else None
     _check_own(path, companions)
     found: list[Path] = []
     skipped = 0
     for file in _walked(path, companions):
-        if file.name.upper() != "DICOMDIR" and _is_dicom(file):
+        if is_dicom(file):
             found.append(file)
         else:
             skipped += 1
@@ -131,17 +145,6 @@ def _walked(path: Path, companions: Companions) -> Iterator[Path]:
 def _listed(folder: Path) -> list[str]:
     with _reading(folder):
         return sorted(os.listdir(folder))
-
-
-def _is_dicom(path: Path) -> bool:
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            return False
-        with path.open("rb") as file:
-            file.seek(_MAGIC_AT)
-            return file.read(len(_MAGIC)) == _MAGIC
-    except OSError:  # whoever reads it as a slide says why
-        return False
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 
+from gateway.cli.dicom_files import is_dicom
 from gateway.core.errors import GatewayError
 from gateway.dicom.gate import (
     Finding,
@@ -62,7 +63,7 @@ def find_files(named: Sequence[str]) -> Files:
             paths.append(name)
             continue
         for path in _files_below(name):
-            if _is_dicom(path):
+            if not os.path.islink(path) and is_dicom(path):
                 paths.append(path)
             else:
                 skipped += 1
@@ -73,18 +74,6 @@ def _files_below(folder: str) -> Iterator[str]:
     for place, folders, names in os.walk(folder):
         folders.sort()
         yield from (os.path.join(place, name) for name in sorted(names))
-
-
-def _is_dicom(path: str) -> bool:
-    try:
-        if not stat.S_ISREG(os.lstat(path).st_mode) or os.path.basename(path) == "DICOMDIR":
-            return False
-        with open(path, "rb", buffering=0) as file:
-            return file.read(132)[128:] == b"DICM"
-    except PermissionError:
-        return True  # nobody knows; that it cannot be read is told when it is examined
-    except OSError:
-        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def _group(
         graphic_type=kind,
         graphic_data=shapes,
         algorithm_type=AnnotationGroupGenerationTypeValues.MANUAL,
-        measurements=measurements,
+        measurements=measurements or None,
     )
 
 

@@ -181,6 +181,12 @@ _CONDITIONS: dict[str, dict[str, Condition]] = {
         # PS3.3 C.37.1.2
         "ReferencedImageSequence": _is("AnnotationCoordinateType", "2D"),
         "PixelOriginInterpretation": _is("AnnotationCoordinateType", "2D"),
+        # PS3.3 C.12.2: of what is referred to, here or in other studies
+        "ReferencedSeriesSequence": lambda item: (
+            "AnnotationCoordinateType" in item
+            and "ReferencedImageSequence" in item
+            and "StudiesContainingOtherReferencedInstancesSequence" not in item
+        ),
         # PS3.3 C.17.2
         "VerifyingObserverSequence": _is("VerificationFlag", "VERIFIED"),
     },

@@ -9,7 +9,7 @@ The tables know types, not conditions; those are in :mod:`gateway.dicom.gate.con
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
@@ -20,26 +20,8 @@ from gateway.core.instances import VL_WHOLE_SLIDE_MICROSCOPY
 from gateway.dicom.gate.conditions import Condition, condition_of
 from gateway.dicom.gate.items import Item, tag_of
 
-CODE = frozenset(
-    {
-        "CodeValue",
-        "LongCodeValue",
-        "URNCodeValue",
-        "CodingSchemeDesignator",
-        "CodingSchemeVersion",
-        "CodeMeaning",
-        "MappingResource",
-        "ContextGroupVersion",
-        "ContextGroupLocalVersion",
-        "ContextGroupExtensionCreatorUID",
-    }
-)
-"""Attributes of the Code Sequence Macro (PS3.3 8.8), which has a rule of its own."""
-
 FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 """The tables demand each macro in both; which is needed where, the rules of the image say."""
-
-_STRICTEST = ("1", "1C", "2", "2C", "3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,16 +159,28 @@ def _add(root: Node, place: tuple[str, ...], found: list[Row]) -> None:
     node = root
     for step in path:
         node = node.children.setdefault(step, Node())
-    if keyword in CODE:
-        node.code = node.code or keyword == "CodeMeaning"
+    if keyword == "CodeMeaning":  # of the Code Sequence Macro, which has a rule of its own
+        node.code = True
         return
-    kind, use = min(found, key=lambda row: (row[1] is not None, _STRICTEST.index(row[0])))
-    sequence = path[-1] if path else ""
-    conditional = condition_of(sequence, keyword)
-    if kind == "3" or (kind.endswith("C") and conditional is None):
-        return
-    condition = _both(use, conditional)
-    node.requirements.append(Requirement(tag_of(keyword), keyword, kind[0], condition))
+    conditional = condition_of(path[-1] if path else "", keyword)
+    for kind, use in _binding(found):
+        if kind != "3" and not (kind.endswith("C") and conditional is None):
+            condition = _both(use, conditional)
+            node.requirements.append(Requirement(tag_of(keyword), keyword, kind[0], condition))
+
+
+def _binding(found: list[Row]) -> Iterator[Row]:
+    """Yield the strictest type that always holds, and what a module asks beyond it if used."""
+    always = [row for row in found if row[1] is None]
+    least = min(always, key=_strictness, default=("3", None))
+    yield least
+    stricter = [row for row in found if _strictness(row) < _strictness(least)]
+    if stricter:
+        yield min(stricter, key=_strictness)
+
+
+def _strictness(row: Row) -> int:
+    return ("1", "1C", "2", "2C", "3").index(row[0])
 
 
 def _close(root: Node) -> None:

@@ -139,13 +139,18 @@ header(
     "of a shape that is none",
     in_group(0, setting("GraphicType", "CIRCLE")),
 )
-header(
-    "annotations",
-    PASSED,
-    "VIEW-REFERENCE",
-    "without a series",
-    dropping("ReferencedSeriesSequence"),
-)
+header("annotations", HELD, "ANN-TYPE1C", "of no series", dropping("ReferencedSeriesSequence"))
+
+
+def in_another_study(dataset: Dataset) -> None:
+    study = Dataset()
+    study.StudyInstanceUID = "2.25.999"
+    study.ReferencedSeriesSequence = dataset.ReferencedSeriesSequence
+    dataset.StudiesContainingOtherReferencedInstancesSequence = [study]
+    del dataset.ReferencedSeriesSequence
+
+
+header("annotations", PASSED, "VIEW-REFERENCE", "of another study", in_another_study)
 header(
     "annotations",
     PASSED,

@@ -192,11 +192,18 @@ _REPORTS: dict[str, Rule] = {
 }
 
 _TOGETHER: dict[str, Rule] = {
-    "STUDY-UNEQUAL": Rule("attribute of patient or study that differs", HELD, "PS3.3 A.1.2"),
+    "STUDY-UNEQUAL": Rule(
+        "attribute of patient or study that differs; empty in some only is a warning",
+        f"{HELD} or {WARNING}",
+        "PS3.3 A.1.2",
+    ),
     "STUDY-TWICE": Rule("two objects of one UID", HELD, "PS3.5 9"),
     "STUDY-ELSEWHERE": Rule("reference to what is not here", WARNING, "-"),
     "SERIES-UNEQUAL": Rule(
-        "attribute of series, frame of reference or equipment that differs", HELD, "PS3.3 A.1.2"
+        "attribute of series, frame of reference or equipment that differs; empty in some only is "
+        "a warning",
+        f"{HELD} or {WARNING}",
+        "PS3.3 A.1.2",
     ),
     "SERIES-SLIDE": Rule(
         "Container Identifier or Acquisition UID that differs, or is in some only",

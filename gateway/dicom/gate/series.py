@@ -43,7 +43,7 @@ _SLIDE = ("ContainerIdentifier", "AcquisitionUID")
 """What viewers compare to tell which images are of one scan."""
 
 _OPTIONAL = frozenset({"FrameOfReferenceUID", "IssuerOfPatientID"})
-"""Not written by all: a label has no place on the slide, some IODs leave it out."""
+"""Not written by all, and not missed: a label has no place on the slide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,15 +206,22 @@ def _twice(group: Group) -> Iterator[Place]:
 def _unequal(group: Group, keywords: Sequence[str], rule: str, level: str) -> Iterator[Place]:
     for keyword in keywords:
         values = {one.values.get(keyword, "") for _, one in group}
-        if keyword in _OPTIONAL:
-            values.discard("")
-        if len(values) > 1:
+        if len(values - {""}) > 1:
             yield from _all(
                 group,
                 Finding(
                     rule,
                     f"{keyword} is not the same in all instances of the {level} that are here.",
                     f"Have the sender write one {keyword}: a {level} has one (PS3.3 A.1.2).",
+                ),
+            )
+        elif len(values) > 1 and keyword not in _OPTIONAL:
+            yield from _all(
+                [one for one in group if keyword not in one[1].values],
+                Finding.warning(
+                    rule,
+                    f"{keyword} is not known here, and known in other instances of the {level}.",
+                    f"The sender should write the same {keyword} into all of the {level}.",
                 ),
             )
 

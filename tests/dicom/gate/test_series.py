@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
 
 from gateway.dicom.gate import Finding, Severity, examine_series, summarise
+from tests.conftest import tool
 from tests.dicom.gate.corpus.cases import dropping, in_first, setting, together
 from tests.dicom.gate.samples import Sample
 
@@ -42,6 +45,39 @@ def test_a_converted_slide_with_annotations_and_a_report_goes_together(
     assert rules_by_name(images | {"annotations": annotations, "report": report}) == {}
 
 
+def dcentvfy(samples: Samples, folder: Path) -> list[str]:
+    """Return the errors that dcentvfy finds in the instances together."""
+    for name, sample in samples.items():
+        (folder / f"{name}.dcm").write_bytes(sample.encoded())
+    command = [tool("dcentvfy", "dicom3tools"), *map(str, sorted(folder.iterdir()))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = (done.stdout + done.stderr).splitlines()
+    return [line for line in lines if line.startswith("Error")]
+
+
+@pytest.mark.req("REQ-GATE-04")
+def test_dcentvfy_finds_nothing_where_the_gate_finds_nothing(
+    images: Samples, annotations: Sample, report: Sample, tmp_path: Path
+) -> None:
+    samples = images | {"annotations": annotations, "report": report}
+    assert dcentvfy(samples, tmp_path) == []
+    named = {name: one.changed(setting("PatientID", "1")) for name, one in samples.items()}
+    assert dcentvfy(named, tmp_path) == []
+    assert rules_by_name(named) == {}
+    broken = with_one(named, "VOLUME 1", setting("PatientID", "2"))
+    assert dcentvfy(broken, tmp_path)
+    assert rules_by_name(broken) == {name: {"STUDY-UNEQUAL"} for name in samples}
+
+
+def test_what_is_known_of_some_instances_only_is_a_warning(images: Samples) -> None:
+    found = found_in(with_one(images, "VOLUME 1", setting("PatientID", "1")))
+    assert not found["VOLUME 1"]
+    for name in set(images) - {"VOLUME 1"}:
+        assert [(one.rule, one.severity) for one in found[name]] == [
+            ("STUDY-UNEQUAL", Severity.WARNING)
+        ]
+
+
 @pytest.mark.req("REQ-GATE-04")
 @pytest.mark.parametrize(
     ("name", "change", "rule", "concerned"),
@@ -71,6 +107,7 @@ def test_a_converted_slide_with_annotations_and_a_report_goes_together(
 def test_what_does_not_go_together_is_told_of_all_that_it_concerns(
     images: Samples, name: str, change: Change, rule: str, concerned: str
 ) -> None:
+    images = {key: one.changed(setting("PatientID", "1")) for key, one in images.items()}
     found = rules_by_name(with_one(images, name, change))
     expected = set(images) if concerned == "all" else set(concerned.split())
     assert found == {one: {rule} for one in expected}

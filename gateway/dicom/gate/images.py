@@ -218,10 +218,11 @@ def _groups(item: Item) -> Iterator[Finding]:
                 "Have the sender write it; frames have no place or scale without it.",
             )
     number = item.count("NumberOfFrames")
-    if frames and number and len(frames) != number:
+    own = item.length("PerFrameFunctionalGroupsSequence")
+    if own and number and own != number:
         yield Finding(
             "WSI-GROUPS",
-            f"PerFrameFunctionalGroupsSequence has {len(frames)} items for {number} frames.",
+            f"PerFrameFunctionalGroupsSequence has {own} items for {number} frames.",
             "Have the sender write one item for each frame.",
         )
 

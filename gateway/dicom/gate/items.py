@@ -9,15 +9,16 @@ from __future__ import annotations
 import math
 import struct
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
+from itertools import islice
 
 from pydicom.charset import decode_bytes, python_encoding
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
-from pydicom.sequence import Sequence
+from pydicom.sequence import Sequence as DicomSequence
 from pydicom.valuerep import TEXT_VR_DELIMS
 from pydicom.values import convert_SQ
 
@@ -42,6 +43,9 @@ _DEFAULT_REPERTOIRE = frozenset({"", "ISO_IR 6", "ISO 2022 IR 6"})
 
 _LARGE_SEQUENCE = 1 << 14
 """Bytes above which a sequence is not likely to come again."""
+
+_MOST = {"PerFrameFunctionalGroupsSequence": 1000}
+"""Items of a sequence that are looked at: images have hundreds of thousands of frames."""
 
 DEEPEST = 64
 """Sequences in sequences beyond which nothing is looked at: no honest object nests like that."""
@@ -116,6 +120,7 @@ class Item:
         self.elements: dict[int, Element] = {int(tag): one for tag, one in dataset.items()}
         self._texts: dict[str, tuple[str, ...]] = {}
         self._items: dict[int, tuple[Item, ...]] = {}
+        self._lengths: dict[int, int] = {}
 
     def __contains__(self, keyword: str) -> bool:
         """Whether the element is there, with a value or without."""
@@ -211,10 +216,16 @@ class Item:
             sequence = _sequence_of(self.elements[tag])
         except _MALFORMED:
             return ()
+        self._lengths[tag] = len(sequence)
         return tuple(
             Item(item, f"{self.place}{keyword}[{number}].", self)
-            for number, item in enumerate(sequence)
+            for number, item in enumerate(islice(sequence, _MOST.get(keyword)))
         )
+
+    def length(self, keyword: str) -> int:
+        """Return the number of items of a sequence; it may be more than are looked at."""
+        self.items(keyword)
+        return self._lengths.get(tag_of(keyword), 0)
 
     def first(self, keyword: str) -> Item | None:
         """Return the first item of a sequence, or None."""
@@ -230,13 +241,13 @@ class Item:
                     yield from item.walk()
 
 
-def _sequence_of(element: Element) -> Iterable[Dataset]:
+def _sequence_of(element: Element) -> Sequence[Dataset]:
     """Return the items of a sequence; they are only ever read, so equal ones are read once.
 
     The objects of a slide, and of a scanner, have most of their sequences in common.
     """
     if not isinstance(element, RawDataElement):
-        return element.value if isinstance(element.value, Sequence) else ()
+        return element.value if isinstance(element.value, DicomSequence) else ()
     data = element.value or b""
     read = _read_sequence if len(data) > _LARGE_SEQUENCE else _read_common_sequence
     return read(data, element.is_implicit_VR, element.is_little_endian)

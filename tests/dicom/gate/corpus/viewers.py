@@ -36,27 +36,37 @@ def spacing_of_each_frame(sample: Sample) -> bytes:
     return sample.changed(change).encoded()
 
 
-@case("image", PASSED, "VIEW-SPARSE")
-def tiles_that_say_where_they_are(sample: Sample) -> bytes:
-    def change(dataset: Dataset) -> None:
-        dataset.DimensionOrganizationType = "TILED_SPARSE"
-        index = Dataset()
-        index.DimensionOrganizationUID = dataset.DimensionOrganizationSequence[
-            0
-        ].DimensionOrganizationUID
-        index.DimensionIndexPointer = 0x0048021E
-        index.FunctionalGroupPointer = 0x0048021A
-        dataset.DimensionIndexSequence = [index]
-        for number, group in enumerate(per_frame(dataset), 1):
-            content, place = Dataset(), Dataset()
-            content.DimensionIndexValues = number
-            place.XOffsetInSlideCoordinateSystem = place.YOffsetInSlideCoordinateSystem = 1
-            place.ZOffsetInSlideCoordinateSystem = 0
-            place.ColumnPositionInTotalImagePixelMatrix = number
-            place.RowPositionInTotalImagePixelMatrix = 1
-            group.FrameContentSequence, group.PlanePositionSlideSequence = [content], [place]
+def with_places(dataset: Dataset) -> None:
+    """Give each frame a place of its own."""
+    dataset.DimensionOrganizationType = "TILED_SPARSE"
+    (organization,) = dataset.DimensionOrganizationSequence
+    index = Dataset()
+    index.DimensionOrganizationUID = organization.DimensionOrganizationUID
+    index.DimensionIndexPointer = 0x0048021E
+    index.FunctionalGroupPointer = 0x0048021A
+    dataset.DimensionIndexSequence = [index]
+    for number, group in enumerate(per_frame(dataset), 1):
+        content, place = Dataset(), Dataset()
+        content.DimensionIndexValues = number
+        place.XOffsetInSlideCoordinateSystem = place.YOffsetInSlideCoordinateSystem = 1
+        place.ZOffsetInSlideCoordinateSystem = 0
+        place.ColumnPositionInTotalImagePixelMatrix = number
+        place.RowPositionInTotalImagePixelMatrix = 1
+        group.FrameContentSequence, group.PlanePositionSlideSequence = [content], [place]
 
-    return sample.changed(change).encoded()
+
+def without_the_last_place(dataset: Dataset) -> None:
+    del dataset.PerFrameFunctionalGroupsSequence[-1]
+
+
+header("image", PASSED, "VIEW-SPARSE", "tiles that say where they are", with_places)
+header(
+    "image",
+    HELD,
+    "WSI-GROUPS",
+    "a tile without a place",
+    together(with_places, without_the_last_place),
+)
 
 
 header(

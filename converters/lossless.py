@@ -6,6 +6,8 @@ The library is optional: it is no part of a bare machine, nor of a wheel.
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
+from ctypes import CDLL
 from functools import cache
 from typing import Any
 
@@ -19,8 +21,13 @@ HOW_TO_INSTALL = (
 )
 
 
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # numbers of options of mallopt
+_KEPT_BYTES = 32 << 20
+
+
 @cache
 def _library() -> Any | None:  # the binding has no types
+    _keep_memory()
     # The binding only warns of damage that the library went over; such tiles are not served.
     warnings.filterwarnings("error", module="turbojpeg")
     try:
@@ -29,6 +36,18 @@ def _library() -> Any | None:  # the binding has no types
         return TurboJPEG()
     except (ImportError, OSError, RuntimeError):
         return None
+
+
+def _keep_memory() -> None:
+    """Let the allocator keep what a block takes for the next one.
+
+    The library asks for megabytes of coefficients for each block. The allocator of glibc fetches
+    them from the system and gives them back each time, which takes as long as cutting does.
+    """
+    with suppress(AttributeError, OSError):
+        set_option = CDLL(None).mallopt
+        set_option(_MMAP_THRESHOLD, _KEPT_BYTES)
+        set_option(_TRIM_THRESHOLD, 2 * _KEPT_BYTES)
 
 
 def available() -> bool:

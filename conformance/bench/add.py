@@ -74,19 +74,20 @@ class _Times:
 
 def run(work: Path, plan: Plan) -> list[Chapter]:
     """Measure ``add`` and the first frame."""
-    room = shutil.disk_usage(work).free
-    sparse = room < 2 * plan.file_bytes
+    sparse = shutil.disk_usage(work).free < 2 * plan.file_bytes
     source = slide(work, plan.file_bytes, plan.tiles, sparse=sparse)
+    title = f"Adding an SVS of {source.stat().st_size / 1e6:,.0f} MB, {plan.tiles:,} tiles"
+    return added(work, source, title + (", sparse" if sparse else ""), plan.rounds)
+
+
+def added(work: Path, source: Path, title: str, rounds: int) -> list[Chapter]:
+    """Measure ``add`` and the first frame of one slide."""
     names, known = _noted(work, source)
     usages: dict[str, list[Usage]] = defaultdict(list)
     times = _Times([], [], [], [], [], [])
-    for _ in range(plan.rounds):
+    for _ in range(rounds):
         _round(work, source, names, known, usages, times)
-    title = f"Adding an SVS of {source.stat().st_size / 1e6:,.0f} MB, {plan.tiles:,} tiles"
-    return [
-        _processes(title + (", sparse" if sparse else ""), usages),
-        _first_frame(times),
-    ]
+    return [_processes(title, usages), _first_frame(times)]
 
 
 def _noted(work: Path, source: Path) -> tuple[dict[str, Path], Frames]:

@@ -12,6 +12,7 @@ from conformance.bench import peers
 from conformance.bench.programs import ProgramFailed, Usage, measure, slide, warm
 from conformance.bench.report import Chapter, at_least, at_most, median, spread
 
+COLUMNS = ("program", "wall s", "CPU s", "peak RSS MB", "wall / slidegate")
 _TILE_BYTES = 16_100
 _OURS = "slidegate convert"
 _COPY = "cp"
@@ -19,7 +20,7 @@ _WSIDICOMIZER = "wsidicomizer"
 _ORTHANC = "OrthancWSIDicomizer"
 _FASTER_SMALL, _FASTER_LARGE, _LARGE = 3.0, 2.0, 1_000_000_000
 _COPIES, _START_S, _MEMORY_MB = 1.5, 0.4, 200.0
-_NOTES = (
+NOTES = (
     "Wall time of the whole process and then an fsync of every file it wrote and of the folder, "
     "on all sides; slidegate also does that by itself. CPU: user + system, with that fsync.",
     "Source in the page cache; a fresh folder each time; the programs take turns; median "
@@ -96,11 +97,18 @@ def _chapter(
     measured = source.stat().st_size / 1e6
     chapter = Chapter(
         f"Converting an SVS of {measured:,.0f} MB",
-        ("program", "wall s", "CPU s", "peak RSS MB", "wall / slidegate"),
-        [*_NOTES, *skipped],
+        COLUMNS,
+        [*NOTES, *skipped],
     )
     usages = _measured(work, plan, source, size, converters, chapter.notes)
-    own = median([usage.wall_s for usage in usages[_OURS]])
+    add_rows(chapter, usages)
+    _set_goals(chapter, usages, size)
+    return chapter
+
+
+def add_rows(chapter: Chapter, usages: dict[str, list[Usage]]) -> None:
+    """Tell what each program took, beside ours, the first."""
+    own = median([usage.wall_s for usage in next(iter(usages.values()))])
     for name, runs in usages.items():
         walls = [usage.wall_s for usage in runs]
         chapter.rows.append(
@@ -112,8 +120,6 @@ def _chapter(
                 f"{median(walls) / own:.2f}",
             )
         )
-    _set_goals(chapter, usages, size)
-    return chapter
 
 
 def _measured(
@@ -133,7 +139,7 @@ def _measured(
             if converter.name in failed or (slow and number >= plan.slow_rounds):
                 continue
             try:
-                usages[converter.name].append(_run(work, source, converter))
+                usages[converter.name].append(run_once(work, source, converter))
             except ProgramFailed as error:
                 if converter.name == _OURS:
                     raise
@@ -142,7 +148,8 @@ def _measured(
     return {name: runs for name, runs in usages.items() if runs}
 
 
-def _run(work: Path, source: Path, converter: Converter) -> Usage:
+def run_once(work: Path, source: Path, converter: Converter) -> Usage:
+    """Run a program on a slide, into a folder that goes afterwards."""
     folder = work / "converted"
     folder.mkdir()
     warm(source)

@@ -134,10 +134,21 @@ def slide(work: Path, file_bytes: int, tiles: int, *, sparse: bool = False) -> P
     A process of its own draws it, so that this one stays small.
     """
     path = work / f"{file_bytes // 1_000_000}MB-{tiles}{'-sparse' if sparse else ''}.svs"
+    options = ["--bytes", str(file_bytes), "--tiles", str(tiles)]
+    return _drawn(work, path, "conformance.bench.slides", options, sparse=sparse)
+
+
+def ndpi(work: Path, file_bytes: int, *, sparse: bool = False) -> Path:
+    """Return a synthetic NDPI, as :func:`slide` does an SVS."""
+    path = work / f"{file_bytes // 1_000_000}MB{'-sparse' if sparse else ''}.ndpi"
+    options = ["--bytes", str(file_bytes)]
+    return _drawn(work, path, "conformance.bench.ndpi", options, sparse=sparse)
+
+
+def _drawn(work: Path, path: Path, module: str, options: list[str], *, sparse: bool) -> Path:
     if not path.exists():
         aside = path.with_suffix(".part")
-        command = [sys.executable, "-m", "conformance.bench.slides", str(aside)]
-        command += ["--bytes", str(file_bytes), "--tiles", str(tiles)]
+        command = [sys.executable, "-m", module, str(aside), *options]
         measure([*command, "--sparse"] if sparse else command, work / "slides.log")
         aside.rename(path)
     return path

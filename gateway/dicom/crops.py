@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import os
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from threading import Lock
 
 import numpy as np
@@ -15,7 +17,10 @@ from gateway.core.ports import Scratch
 Cut = Callable[[bytes, Crop], list[bytes]]
 """Cuts a block into its tiles; see :meth:`gateway.core.ports.SlideLibrary.cut`."""
 
-_THREADS = 2
+_THREADS = min(8, len(os.sched_getaffinity(0)))
+_AHEAD = 4 * _THREADS
+"""Blocks that are cut, or wait to be, before the oldest is used."""
+
 _KEPT = 16
 """Blocks whose tiles are kept; each is a few hundred kilobytes."""
 
@@ -49,16 +54,30 @@ def _rows_of_tiles(
     table: CropTable, source: Read, cut: Cut, progress: Callable[[int], None] | None
 ) -> Iterator[list[bytes]]:
     crop, sizes = table.crop, table.blocks.frame_lengths
+    cuts = _all_cuts(table, source, cut)
+    for row in range(crop.blocks_down):
+        numbers = slice(row * crop.blocks_across, (row + 1) * crop.blocks_across)
+        blocks = list(islice(cuts, crop.blocks_across))
+        for inside in range(min(crop.down, crop.grid.down - row * crop.down)):
+            part = slice(inside * crop.across, (inside + 1) * crop.across)
+            yield [tile for tiles in blocks for tile in tiles[part]][: crop.grid.across]
+        if progress:
+            progress(int(sizes[numbers].sum()))
+
+
+def _all_cuts(table: CropTable, source: Read, cut: Cut) -> Iterator[list[bytes]]:
+    """Yield the tiles of each block; while they are used, the next ones are cut."""
+    ahead: deque[Future[list[bytes]]] = deque()
     with ThreadPoolExecutor(_THREADS) as pool:
-        for row in range(crop.blocks_down):
-            numbers = range(row * crop.blocks_across, (row + 1) * crop.blocks_across)
-            blocks = (table.blocks.bitstream(number + 1, source) for number in numbers)
-            cuts = list(pool.map(lambda block: cut(block, crop), blocks))
-            for inside in range(min(crop.down, crop.grid.down - row * crop.down)):
-                part = slice(inside * crop.across, (inside + 1) * crop.across)
-                yield [tile for tiles in cuts for tile in tiles[part]][: crop.grid.across]
-            if progress:
-                progress(int(sizes[numbers.start : numbers.stop].sum()))
+        try:
+            for number in range(1, len(table.blocks) + 1):
+                ahead.append(pool.submit(cut, table.blocks.bitstream(number, source), table.crop))
+                if len(ahead) > _AHEAD:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 class RecentCuts:

@@ -86,6 +86,7 @@ def _add_slide(ingest: Ingest, path: Path, mpp: float | None, as_json: bool) -> 
 def _add_objects(receive: Receive, path: Path, found: DicomFiles, as_json: bool) -> bool:
     """Receive DICOM files, each for itself; return whether all were taken."""
     taken: Counter[tuple[str, str]] = Counter()
+    repaired = 0
     with options.progress(f"receiving {path.name}") as progress:
         for file, chunks in found.streams(progress):
             try:
@@ -94,11 +95,14 @@ def _add_objects(receive: Receive, path: Path, found: DicomFiles, as_json: bool)
                 click.echo(f"Error: {file}: {error.detail}", err=True)
                 continue
             taken[received.key.study, received.key.series] += 1
+            repaired += received.verdict is not None and received.verdict.repaired is not None
             if as_json:
                 options.emit(_received_record(received, file), "", as_json)
     if not as_json:
         for (study, series), instances in taken.items():
             click.echo(f"{path}: study {study}, series {series}, {instances} instances received")
+        if repaired:
+            click.echo(f"{path}: {repaired} of them were repaired; 'slidegate check' tells how")
         if found.skipped:
             click.echo(f"{path}: {found.skipped} files that are no DICOM images were skipped")
     return taken.total() == len(found.files)

@@ -58,6 +58,8 @@ def encode_header(dataset: Dataset, transfer_syntax: str) -> bytes:
     meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     dataset.file_meta = meta
+    # Somebody else's preamble may be the head of a TIFF, which says where in his stream pixels are.
+    dataset.preamble = bytes(128)
     buffer = BytesIO()
     dcmwrite(buffer, dataset, enforce_file_format=True)
     return buffer.getvalue()

@@ -122,6 +122,16 @@ def test_good_files_are_added_beside_bad_ones(folder: Path, data: Path) -> None:
     assert "nothing cannot be read" in done.stderr
 
 
+def test_what_was_repaired_is_told(folder: Path, data: Path) -> None:
+    (file, *others) = sorted(folder.iterdir())
+    dataset = dcmread(file)
+    del dataset.PatientSex
+    dataset.save_as(file)
+    told = slidegate("add", folder, "--data", data).stdout
+    assert f"{len(others) + 1} instances received" in told
+    assert "1 of them were repaired" in told
+
+
 def test_a_slide_and_its_dicom_files_may_be_added_together(
     folder: Path, svs: tuple[Path, SvsTruth], data: Path
 ) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.encaps import generate_frames
@@ -122,7 +123,7 @@ def blobs(services: Services, tmp_path: Path) -> set[str]:
 def test_what_came_leaves_byte_for_byte(
     flavour: str, objects: dict[str, bytes], services: Services
 ) -> None:
-    stream = objects[flavour]
+    stream = b"MM\0*".ljust(128, b"\1") + objects[flavour][128:]  # a TIFF as well
     instance = received(services, stream)
     assert leaving(services, instance) == stream
     for mine, theirs in zip(served(services, instance), frames_of(stream), strict=True):
@@ -177,6 +178,7 @@ def test_real_objects_are_taken(number: int, services: Services) -> None:
 def test_what_was_repaired_leaves_with_another_header(volume: bytes, services: Services) -> None:
     dataset = dcmread(BytesIO(volume))
     del dataset.PatientSex
+    dataset.preamble = b"II*\0".ljust(128, b"\1")
     stream = written(dataset)
     result = services.receive.receive([[stream]])
     assert result.verdict is not None
@@ -184,6 +186,7 @@ def test_what_was_repaired_leaves_with_another_header(volume: bytes, services: S
     instance = services.retrieve.instance(result.key)
     left = dcmread(BytesIO(leaving(services, instance)))
     assert left.PatientSex is None or left.PatientSex == ""
+    assert left.preamble == bytes(128)  # the stream is no TIFF any more
     assert left.ContributingEquipmentSequence[-1].Manufacturer == "Slidegate"
     assert left.PixelData == dcmread(BytesIO(stream)).PixelData
     assert services.retrieve.header(instance).OriginalAttributesSequence
@@ -215,6 +218,25 @@ def test_implicit_headers_leave_explicit(objects: dict[str, bytes], services: Se
         before, str, inline_limit=10**9
     )
     assert services.receive.receive([[stream]]).verdict is None
+
+
+def test_samples_of_two_bytes_leave_as_words(objects: dict[str, bytes], services: Services) -> None:
+    dataset = dcmread(BytesIO(objects["LABEL/NONE"]))
+    size = dataset.Rows * dataset.Columns
+    deep = np.random.default_rng(1).integers(0, 1 << 16, size, np.uint16)
+    dataset.PixelData = deep.astype("<u2").tobytes()
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated = dataset.BitsStored = 16
+    dataset.HighBit = 15
+    dataset.RescaleIntercept, dataset.RescaleSlope = 0, 1
+    dataset.PresentationLUTShape = "IDENTITY"
+    del dataset.PlanarConfiguration, dataset.OpticalPathSequence[0].ICCProfile
+    dataset.file_meta.TransferSyntaxUID = UID(IMPLICIT)
+    instance = received(services, written(dataset))
+    left = dcmread(BytesIO(leaving(services, instance)))
+    assert left["PixelData"].VR == "OW"
+    assert left.pixel_array.ravel().tolist() == deep.tolist()
+    assert served(services, instance) == [dataset.PixelData]
 
 
 def test_wrong_offset_tables_do_not_leave(volume: bytes, services: Services) -> None:

@@ -160,6 +160,10 @@ def _opened(path: Path) -> Iterator[Any]:
         raise SlideUnreadable(
             f"{path} cannot be read: {error}. Copy it again from the scanner, with all its files."
         ) from error
+    except (ArithmeticError, ValueError) as error:  # levels without pixels, malformed properties
+        raise SlideUnreadable(
+            f"{path} states what cannot be; copy it again from the scanner ({error})."
+        ) from error
 
 
 def _version(path: Path) -> str:

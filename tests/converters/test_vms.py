@@ -23,6 +23,7 @@ from wsidicom import WsiDicom
 
 from converters.convert import convert
 from converters.encoding import jpeg
+from converters.library import ScannerFiles
 from converters.plan import plan_slide
 from converters.sources import format_of
 from gateway.bootstrap import Services, open_services
@@ -267,6 +268,12 @@ def test_a_damaged_slide_is_refused_without_a_trace(copy: Path, tmp_path: Path) 
         services.ingest.add(str(copy))
     assert services.ingest.slides() == []
     assert not list((tmp_path / "data").rglob("*.dcm"))
+
+
+def test_a_slide_with_a_level_without_pixels_is_refused(tmp_path: Path) -> None:
+    make_vms(tmp_path / "flat.vms", columns=1152, rows=64)
+    with pytest.raises(SlideUnreadable, match="states what cannot be"):
+        ScannerFiles().plan(str(tmp_path / "flat.vms"))
 
 
 # -- OpenSlide

@@ -38,12 +38,23 @@ def _folder_of_the_same_name(path: str) -> list[str]:
 
 
 def _listed_inside(path: str) -> list[str]:
-    """Hamamatsu VMS and VMU: the files that the index lists; they lie beside it."""
+    """Hamamatsu VMS and VMU."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            text = file.read(_MOST)
+        return listed_by_vms(path)
     except OSError:
         return []
+
+
+def listed_by_vms(path: str) -> list[str]:
+    """Return the files that the index of a VMS or VMU lists; they lie beside it.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        text = file.read(_MOST)
     names = {os.path.basename(name.replace("\\", "/")) for name in _LISTED.findall(text)}
     return [os.path.join(os.path.dirname(path), name) for name in sorted(names - {""})]
 

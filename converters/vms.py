@@ -6,9 +6,9 @@ are decoded and encoded once. Its uncompressed relative VMU is read in the same 
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
+from converters.companions import listed_by_vms
 from converters.fingerprint import files_fingerprint
 from converters.openslide import Properties, Told, read_decoded
 from converters.sources import ScannedSlide
@@ -16,10 +16,6 @@ from converters.tiff import told
 from gateway.core.errors import SlideUnreadable
 
 _HEADS = (b"[Virtual Microscope Specimen]", b"[Uncompressed Virtual Microscope Specimen]")
-_MOST = 1 << 20  # bytes of an index; real ones have a few hundred
-_LISTED = re.compile(
-    r"^(?:ImageFile|MapFile|MacroImage|OptimisationFile)[^=\r\n]*=[ \t]*([^\r\n]*\S)", re.MULTILINE
-)
 
 
 def detects(path: Path) -> bool:
@@ -50,10 +46,7 @@ def fingerprint(path: Path) -> str:
 
 def _files(path: Path) -> dict[str, Path]:
     """Return the index and the files that it names; they lie beside it."""
-    with path.open(encoding="utf-8", errors="surrogateescape") as file:
-        text = file.read(_MOST)
-    names = {name.replace("\\", "/").rpartition("/")[2] for name in _LISTED.findall(text)}
-    files = {name: path.with_name(name) for name in names}
+    files = {one.name: one for one in map(Path, listed_by_vms(str(path)))}
     for name, file_path in files.items():
         if not file_path.is_file():
             raise SlideUnreadable(

@@ -27,6 +27,7 @@ from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN
 from gateway.store.files import FileStore
 from tests import streams
 from tests.dicom.gate.samples import as_received, images_of
+from tests.scanners import make_vms
 
 _EOI = b"\xff\xd9"
 _TILE = 16
@@ -67,6 +68,13 @@ def _slide(path: Path, bigtiff: bool, photometric: int, *, associated: bool) -> 
             append_label(file, draw_scene(9, 8, seed=2))
             append_macro(file, draw_scene(18, 20, seed=3))
     return path.read_bytes()
+
+
+def _vms(scratch: Path) -> list[bytes]:
+    """Return an index of the files that lie beside each case."""
+    path = scratch.with_name("slide.vms")
+    make_vms(path, columns=1152, rows=256)
+    return [path.read_bytes()]
 
 
 def _jpeg(_: Path) -> list[bytes]:
@@ -140,6 +148,7 @@ def _gate(scratch: Path) -> list[bytes]:
 
 _SEEDS: dict[str, Callable[[Path], list[bytes]]] = {
     "converters.svs": _svs,
+    "converters.vms": _vms,
     "jpeg": _jpeg,
     "jpeg2000": _jpeg_2000,
     "part10": _part10,

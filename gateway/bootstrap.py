@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -105,19 +106,29 @@ def open_watch(settings: Settings) -> Watch:
     from gateway.jobs.hands import Hand
     from gateway.jobs.watch import Watch
 
-    ingest = open_services(settings).ingest
-
-    def add(path: str) -> str:
-        return f"study {ingest.add(path).study}"
-
+    services = open_services(settings)
+    add = adder(services)
     return Watch(
-        lambda: [slide.file for slide in ingest.slides()],
+        lambda: [slide.file for slide in services.ingest.slides()],
         [Hand(add) for _ in range(_HANDS)],
         companions,
         settings.watched,
         settings.settle_s,
         str(settings.data.absolute()),
     )
+
+
+def adder(services: Services) -> Callable[[str], str]:
+    """Return what adds a file, scanner's or DICOM, and says what it became."""
+    from gateway.store.dicom_files import is_dicom, pieces
+
+    def add(path: str) -> str:
+        if not is_dicom(Path(path)):
+            return f"study {services.ingest.add(path).study}"
+        received = services.receive.receive(pieces(Path(path)))
+        return f"an instance of study {received.key.study}"
+
+    return add
 
 
 def make_data_folder(data: Path) -> None:

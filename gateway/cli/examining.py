@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 
-from gateway.cli.dicom_files import is_dicom
 from gateway.core.errors import GatewayError
 from gateway.dicom.gate import (
     Finding,
@@ -22,6 +21,7 @@ from gateway.dicom.gate import (
     outcome_of,
     prepare,
 )
+from gateway.store.dicom_files import is_dicom
 from gateway.store.files import FileBlob
 
 _BATCH = 32

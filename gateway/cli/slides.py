@@ -14,9 +14,9 @@ from gateway.cli import options
 from gateway.core.errors import GatewayError, Unmatched
 
 if TYPE_CHECKING:
-    from gateway.cli.dicom_files import DicomFiles
     from gateway.services.ingest import Ingest
     from gateway.services.receive import Receive, Received
+    from gateway.store.dicom_files import DicomFiles
 
 
 @click.command()
@@ -52,7 +52,7 @@ def add(
         from converters.companions import companions
         from converters.sources import Choices
         from gateway.bootstrap import open_services
-        from gateway.cli import dicom_files
+        from gateway.store import dicom_files
 
     failed = False
     with options.errors_told():

@@ -17,12 +17,15 @@ from pathlib import Path
 import pytest
 
 from converters.companions import companions
-from gateway.bootstrap import Services, open_services
+from converters.convert import convert
+from gateway.bootstrap import Services, adder, open_services
 from gateway.core.errors import InvalidInput
 from gateway.core.instances import SlideState
+from gateway.dicom.part10 import decode_header
 from gateway.jobs.hands import Hand, Outcome, attempt
 from gateway.jobs.watch import Watch
 from gateway.settings import Settings, watched_folders
+from gateway.store.files import FileStore
 from tests.conftest import process_of, serving, slidegate
 from tests.factories import SvsTruth, make_large_svs, make_plain_tiff, make_svs, truncate
 from tests.worklists import write_csv
@@ -34,11 +37,11 @@ class Here:
     """Adds in this process, at once."""
 
     def __init__(self, services: Services) -> None:
-        self._services = services
+        self._add = adder(services)
         self._outcome: Outcome | None = None
 
     def give(self, path: str) -> None:
-        self._outcome = attempt(lambda path: self._services.ingest.add(path).study, path)
+        self._outcome = attempt(self._add, path)
 
     def outcome(self, patience_s: float) -> Outcome | None:
         return self._outcome
@@ -188,6 +191,26 @@ def test_a_slide_waits_for_the_images_that_it_lists(folder: Path, looker: Looker
     looker.after(1)
     assert looker.watch.waiting == 2  # the image, and the slide that it belongs to
     assert companions(str(folder / "gone.vms")) == []
+
+
+def test_dicom_files_are_received_each_for_itself(
+    svs: tuple[Path, SvsTruth], folder: Path, looker: Looker, said: Callable[[str], int]
+) -> None:
+    (one, *others) = convert(svs[0], FileStore(folder))
+    whole = (folder / one.name).read_bytes()
+    (folder / one.name).write_bytes(whole[: len(whole) // 2])
+    (folder / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    looker.after(0)
+    looker.after(SETTLE_S)
+    assert said("invalid-dataset") == 1
+    assert said("cannot be added") == 1
+    assert said("an instance of study") == len(others)
+    (folder / one.name).write_bytes(whole)
+    for _ in range(3):
+        looker.after(SETTLE_S)
+    assert said("an instance of study") == len(others) + 1
+    study = decode_header(whole).StudyInstanceUID
+    assert len(looker.services.retrieve.instances(study)) == len(others) + 1
 
 
 # -- what is no slide
@@ -437,7 +460,7 @@ def add_as_named(path: str) -> str:
     if name.startswith("slow"):
         time.sleep(600)
     if name.startswith("fatal"):
-        os.kill(os.getpid(), signal.SIGSEGV)
+        os.kill(os.getpid(), signal.SIGKILL)
     return name
 
 

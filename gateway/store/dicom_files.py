@@ -1,4 +1,4 @@
-"""DICOM files and folders of them, as the command line finds them."""
+"""DICOM files of others and folders of them, wherever they lie."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class DicomFiles:
         total = sum(map(_size, self.files))
         done = 0
         for file in self.files:
-            yield file, _pieces(file, progress and partial(_advance, progress, done, total))
+            yield file, pieces(file, progress and partial(_advance, progress, done, total))
             done += _size(file)
 
 
@@ -98,7 +98,19 @@ def find(path: Path, companions: Companions) -> DicomFiles | None:
     return DicomFiles(tuple(found), skipped)
 
 
-def _pieces(path: Path, advance: Callable[[int], None] | None) -> Iterator[list[bytes]]:
+def pieces(path: Path, advance: Callable[[int], None] | None = None) -> Iterator[list[bytes]]:
+    """Yield the bytes of a file, a few megabytes at a time.
+
+    Parameters
+    ----------
+    advance
+        Is told the bytes that were read.
+
+    Raises
+    ------
+    SlideUnreadable
+        If it cannot be read.
+    """
     done = 0
     with _reading(path), path.open("rb", buffering=0) as file:
         while piece := file.read(_PIECE):

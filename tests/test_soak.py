@@ -31,14 +31,15 @@ def test_a_slide_of_a_quarter_gigabyte(tmp_path: Path) -> None:
     reason="atheris is not installed: pip install atheris (Linux on x86-64)",
 )
 def test_some_fuzzing(tmp_path: Path) -> None:
-    assert "nothing found but our own errors" in fuzz.run(tmp_path, 0.005)
+    targets = ["converters.ndpi", "converters.svs", "jpeg", "jpeg2000", "part10", "gate"]
+    assert "nothing found but our own errors" in fuzz.run(tmp_path, 0.005, targets=targets)
 
 
 @pytest.mark.parametrize("target", sorted(TARGETS.keys() - {"jpeg"}))
 def test_fuzzing_begins_with_what_is_taken(tmp_path: Path, target: str) -> None:
     for seed in seeds_of(target, tmp_path / "seed"):
         assert refusal(TARGETS[target].attempt, seed) is None
-        assert refusal(TARGETS[target].attempt, seed[:50]) is not None
+        assert refusal(TARGETS[target].attempt, bytes(len(seed))) is not None
 
 
 def raising(error: Exception, cause: Exception | None = None) -> Callable[[bytes], None]:

@@ -22,12 +22,12 @@ from conformance.bench.tiff import (
     describe,
     encode_rgb,
 )
+from conformance.soak.slides import SLIDES
 from converters.convert import convert
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN
 from gateway.store.files import FileStore
 from tests import streams
 from tests.dicom.gate.samples import as_received, images_of
-from tests.scanners import make_vms
 
 _EOI = b"\xff\xd9"
 _TILE = 16
@@ -43,7 +43,10 @@ def seeds_of(target: str, scratch: Path) -> list[bytes]:
     scratch
         A path that may be written.
     """
-    return _SEEDS.get(target, _svs)(scratch)
+    if target in SLIDES:
+        scratch.mkdir()
+        return [SLIDES[target](scratch).seed]
+    return _SEEDS[target](scratch)
 
 
 def _svs(scratch: Path) -> list[bytes]:
@@ -68,13 +71,6 @@ def _slide(path: Path, bigtiff: bool, photometric: int, *, associated: bool) -> 
             append_label(file, draw_scene(9, 8, seed=2))
             append_macro(file, draw_scene(18, 20, seed=3))
     return path.read_bytes()
-
-
-def _vms(scratch: Path) -> list[bytes]:
-    """Return an index of the files that lie beside each case."""
-    path = scratch.with_name("slide.vms")
-    make_vms(path, columns=1152, rows=256)
-    return [path.read_bytes()]
 
 
 def _jpeg(_: Path) -> list[bytes]:
@@ -148,7 +144,6 @@ def _gate(scratch: Path) -> list[bytes]:
 
 _SEEDS: dict[str, Callable[[Path], list[bytes]]] = {
     "converters.svs": _svs,
-    "converters.vms": _vms,
     "jpeg": _jpeg,
     "jpeg2000": _jpeg_2000,
     "part10": _part10,

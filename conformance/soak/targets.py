@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from conformance.soak.slides import SLIDES, FuzzedSlide
 from converters.jpeg import frame_prefix, join_strips
 from converters.library import ScannerFiles
 from converters.sources import FORMATS
@@ -18,7 +19,6 @@ from gateway.core.errors import GatewayError, InvalidDataset
 from gateway.dicom.gate import Outcome, examine, summarise
 from gateway.dicom.part10 import encode_header
 from gateway.dicom.reader import ReadPart10, read_part10
-from tests.scanners import make_vms
 
 _EOI = b"\xff\xd9"
 _MEMORY_DISK = Path("/dev/shm")
@@ -65,11 +65,18 @@ def _for_want_of_memory(error: BaseException) -> bool:
     return cause is not None
 
 
-def _scanner_file(name: str, data: bytes) -> None:
-    """Add a file that may be a slide; the other files of a VMS lie beside it."""
-    path = _scratch() / name
+def _svs(data: bytes) -> None:
+    """Add a file that may be a slide."""
+    path = _scratch() / "slide.svs"
     path.write_bytes(data)
     ScannerFiles().plan(str(path))
+
+
+def _slide(module: str, data: bytes) -> None:
+    """Add a slide that has other headers."""
+    if module not in _fuzzed:
+        _fuzzed[module] = SLIDES[module](_scratch())
+    _fuzzed[module].read(data)
 
 
 def _scratch() -> Path:
@@ -77,11 +84,11 @@ def _scratch() -> Path:
     if not _made:
         where = _MEMORY_DISK if _MEMORY_DISK.is_dir() else None
         _made.append(tempfile.TemporaryDirectory(prefix="slidegate-fuzz-", dir=where))
-        make_vms(Path(_made[0].name) / "slide.vms", columns=1152, rows=256)
     return Path(_made[0].name)
 
 
 _made: list[tempfile.TemporaryDirectory[str]] = []
+_fuzzed: dict[str, FuzzedSlide] = {}
 
 
 def _jpeg(data: bytes) -> None:
@@ -137,14 +144,14 @@ _OPENED_BY_OPENSLIDE = {"converters.vms", "converters.mirax"}
 TARGETS = {
     **{
         row.module: Target(
-            partial(_scanner_file, f"slide{row.suffixes[0]}"),
-            10_000 if row.module in _OPENED_BY_OPENSLIDE else 100_000,
+            partial(_slide, row.module) if row.module in SLIDES else _svs,
+            5_000 if row.module in _OPENED_BY_OPENSLIDE else 20_000,
         )
         for row in FORMATS
     },
     "jpeg": Target(_jpeg, 300_000),
-    "jpeg2000": Target(_jpeg_2000, 200_000),
+    "jpeg2000": Target(_jpeg_2000, 250_000),
     "part10": Target(_part10, 300_000),
-    "gate": Target(_gate, 100_000),
+    "gate": Target(_gate, 60_000),
 }
 """By name; a scanner's format is named by its module."""

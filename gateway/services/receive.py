@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pydicom.dataset import Dataset
 
@@ -29,12 +30,14 @@ from gateway.core.instances import (
 )
 from gateway.core.ports import Arrival, Attributes, BlobStore, Buffer, Holding, Index
 from gateway.dicom.attributes import indexed_attributes
-from gateway.dicom.gate import Outcome, Severity, Verdict, examine
 from gateway.dicom.json_model import dataset_json
 from gateway.dicom.part10 import decode_header, encode_header
 from gateway.dicom.pixels import MEDIA_TYPES
 from gateway.dicom.reader import MOST_HEADER_BYTES, ReadPart10, read_part10
 from gateway.services.retrieve import Retrieve
+
+if TYPE_CHECKING:
+    from gateway.dicom.gate import Verdict
 
 _TOLD = 5
 """Faults that a refusal names."""
@@ -184,21 +187,25 @@ def _digested(
 def _admitted(read: ReadPart10, view: Callable[[int, int], Buffer]) -> _Admitted:
     """Examine an object and say how it is stored and leaves."""
     dataset = read.dataset
+    sop_instance = _uid(dataset, "SOPInstanceUID")
     if (sop_class := _uid(dataset, "SOPClassUID")) != VL_WHOLE_SLIDE_MICROSCOPY:
         raise UnsupportedSopClass(
             f"Objects of the SOP class {sop_class} are not taken yet: only VL Whole Slide "
-            "Microscopy Images are."
+            "Microscopy Images are.",
+            sop_class=sop_class,
+            instance=sop_instance,
         )
     if read.transfer_syntax not in (*MEDIA_TYPES, IMPLICIT_VR_LITTLE_ENDIAN):
         raise UnsupportedTransferSyntax(
             f"Images in the transfer syntax {read.transfer_syntax} are not taken. Send them in "
-            "JPEG Baseline, JPEG lossless, JPEG-LS, JPEG 2000, RLE, or uncompressed."
+            "JPEG Baseline, JPEG lossless, JPEG-LS, JPEG 2000, RLE, or uncompressed.",
+            sop_class=sop_class,
+            instance=sop_instance,
         )
     if read.frames is None:
-        raise InvalidDataset("The object is an image without pixel data.")
-    key = InstanceKey(
-        *(_uid(dataset, f"{level}InstanceUID") for level in ("Study", "Series", "SOP"))
-    )
+        raise InvalidDataset("The object is an image without pixel data.", instance=sop_instance)
+    study, series = (_uid(dataset, f"{level}InstanceUID") for level in ("Study", "Series"))
+    key = InstanceKey(study, series, sop_instance)
     verdict = _passed(read, view)
     transfer_syntax, header = read.transfer_syntax, read.header
     if verdict.repaired is not None:
@@ -225,6 +232,9 @@ def _passed(read: ReadPart10, view: Callable[[int, int], Buffer]) -> Verdict:
     InvalidDataset
         If it holds the object.
     """
+    # Most commands receive nothing, and people wait for imports.
+    from gateway.dicom.gate import Outcome, Severity, examine
+
     verdict = examine(
         read.dataset, read.transfer_syntax, read.frames, view, wrong_offsets=read.wrong_offsets
     )
@@ -232,7 +242,10 @@ def _passed(read: ReadPart10, view: Callable[[int, int], Buffer]) -> Verdict:
         faults = [one for one in verdict.findings if one.severity is Severity.ERROR]
         told = " ".join(f"{one.message} {one.action}" for one in faults[:_TOLD])
         more = f" And {len(faults) - _TOLD} more." if len(faults) > _TOLD else ""
-        raise InvalidDataset(f"The conformance gate holds the object. {told}{more}")
+        raise InvalidDataset(
+            f"The conformance gate holds the object. {told}{more}",
+            instance=_uid(read.dataset, "SOPInstanceUID"),
+        )
     return verdict
 
 

@@ -1,9 +1,10 @@
 """Tiles that a file lists but does not hold: Aperio software leaves them out at damaged edges.
 
 They are made from the level above (a pixel is the mean of those that it covers there) or, where
-there is none, of background. What is made is coded as the other tiles of the level are, so that
-all that is said of the level stays true, and lies among the literals of its frame table. Nothing
-else of the slide changes.
+there is none, of background. So are the tiles below one that was made from above: that software
+resampled them from nothing. What is made is coded as the other tiles of the level are, so that all
+that is said of the level stays true, and lies among the literals of its frame table. Nothing else
+of the slide changes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
+from itertools import pairwise
 from math import ceil, floor
 
 import numpy as np
@@ -42,6 +44,7 @@ BACKGROUND = (255, 255, 255)
 """Glass without tissue in transmitted light."""
 
 _MOST_PIXELS = 1 << 26  # of the level above that one tile covers: they are held in memory
+_MOST_EFFORT = 1 << 30  # pixels of levels above that all missing tiles cover
 _NAMED = 4  # tiles whose places are told
 _PSNR = 50  # dB, of JPEG 2000 that loses something
 _SAMPLING = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0"}
@@ -85,11 +88,30 @@ def pyramid(
             f"{count} tiles have no bytes; up to {MOST_HOLES} would be filled in. Export the "
             "slide again from the scanner's software, or scan it again."
         )
+    for number in range(2, len(levels)):  # what the base level lacks may be there below it
+        stale = _showing(levels[number - 1], missing[number - 1], levels[number])
+        missing[number] = sorted(stale | set(missing[number]))
+    _check_effort(levels, missing)
     complete: list[SlideImage] = []
     for level, holes in zip(levels, missing, strict=True):
         above = complete[-1] if complete else None
         complete.append(_filled(level, above, holes, read) if holes else level)
     return complete, (_remark(levels, missing),) if count else ()
+
+
+def _check_effort(levels: list[SlideImage], missing: list[list[int]]) -> None:
+    """Refuse to make so much that adding a slide would take minutes."""
+    pixels = 0.0
+    for (above, level), holes in zip(pairwise(levels), missing[1:], strict=True):
+        tile = level.grid.tile_columns * level.grid.tile_rows
+        across = above.grid.matrix_columns / level.grid.matrix_columns
+        down = above.grid.matrix_rows / level.grid.matrix_rows
+        pixels += len(holes) * tile * across * down
+    if pixels > _MOST_EFFORT:
+        raise SlideUnreadable(
+            "Tiles have no bytes, and the levels above are too large to make them. Export the "
+            "slide again from the scanner's software, or scan it again."
+        )
 
 
 def sparse_pyramid(tiff: TiffFile, pages: Sequence[TiffPage]) -> list[SlideImage]:
@@ -121,6 +143,28 @@ def _holes(level: SlideImage) -> list[int]:
     return (np.flatnonzero(level.frames.lengths == 0) + 1).tolist()
 
 
+def _showing(level: SlideImage, holes: list[int], below: SlideImage) -> set[int]:
+    """Return the numbers of the tiles of a lower level that show the same as some of a level.
+
+    Where a tile is missing, the software that made the levels often spoilt those below it too.
+    """
+    across = below.grid.matrix_columns / level.grid.matrix_columns
+    down = below.grid.matrix_rows / level.grid.matrix_rows
+    found: set[int] = set()
+    for row, column in map(level.grid.position, holes):
+        left, right = _extent(column, level.grid.tile_columns, level.grid.matrix_columns)
+        top, bottom = _extent(row, level.grid.tile_rows, level.grid.matrix_rows)
+        for tile_row in _covered(top * down, bottom * down, below.grid.tile_rows):
+            for tile_column in _covered(left * across, right * across, below.grid.tile_columns):
+                found.add(below.grid.frame_number(tile_row, tile_column))
+    return found
+
+
+def _covered(begin: float, end: float, tile: int) -> range:
+    """Return the tiles of which more than a fraction of a pixel lies in an interval."""
+    return range(int(begin + 1) // tile, int(max(end - 1, begin)) // tile + 1)
+
+
 def _remark(levels: list[SlideImage], missing: list[list[int]]) -> str:
     """Tell how many tiles were made of what, and where the first of them are."""
     from_background = len(missing[0])
@@ -137,7 +181,8 @@ def _remark(levels: list[SlideImage], missing: list[list[int]]) -> str:
     ]
     more = ", ..." if from_above + from_background > _NAMED else ""
     return (
-        f"Tiles without bytes in the file were filled in: {' and '.join(told)} "
+        "Tiles without bytes in the file, and smaller levels where they show the same, were "
+        f"filled in: {' and '.join(told)} "
         f"(counted from 0: {', '.join(places[:_NAMED])}{more})."
     )
 

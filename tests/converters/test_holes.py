@@ -21,7 +21,7 @@ from gateway.dicom.pixels import decoded
 from tests.codings import Components
 from tests.conftest import dicom_faults, slidegate
 from tests.converters.test_convert import converted
-from tests.converters.test_svs import TILE_BYTE_COUNTS, frames_of, scanned
+from tests.converters.test_svs import TILE_BYTE_COUNTS, TILE_OFFSETS, frames_of, scanned
 from tests.factories import SvsTruth, make_svs, patch_tag, tag_values
 
 Pixels = NDArray[np.uint8]
@@ -136,6 +136,28 @@ def test_what_is_missing_in_the_level_above_too_was_made_there_first(slide: SvsT
     assert difference(pixels_of(slide.path, images[2], 0), slide.levels[2].decoded[0]) < 6
 
 
+def test_what_lies_below_a_made_tile_is_made_too(slide: SvsTruth) -> None:
+    offsets = tag_values(slide.path, PAGES[2], TILE_OFFSETS)
+    counts = tag_values(slide.path, PAGES[2], TILE_BYTE_COUNTS)
+    assert len(offsets) == 2
+    patch_tag(slide.path, PAGES[2], TILE_OFFSETS, [offsets[1]] * 2)  # the first is spoilt
+    patch_tag(slide.path, PAGES[2], TILE_BYTE_COUNTS, [counts[1]] * 2)
+    spoilt = pixels_of(slide.path, level_images(slide.path)[2], 0)
+    assert difference(spoilt, slide.levels[2].decoded[0]) > 6
+    empty(slide.path, 1, [0])  # columns 0 to 111 of 188: columns 0 to 74 of 125
+    images = level_images(slide.path)
+    assert difference(pixels_of(slide.path, images[2], 0), slide.levels[2].decoded[0]) < 6
+    assert frames_of(slide.path, images[2])[1].endswith(slide.levels[2].tiles[1][2:])
+
+
+def test_what_lies_below_a_tile_that_the_base_level_lacks_is_kept(slide: SvsTruth) -> None:
+    before = [frames_of(slide.path, image) for image in level_images(slide.path)]
+    empty(slide.path, 0, [0])
+    after = [frames_of(slide.path, image) for image in level_images(slide.path)]
+    assert after[1:] == before[1:]
+    assert after[0][1:] == before[0][1:] and after[0][0] != before[0][0]
+
+
 def test_where_nothing_is_above_there_is_background(slide: SvsTruth) -> None:
     column = range(0, 35, 7)
     empty(slide.path, 0, column)
@@ -180,12 +202,11 @@ def remarks(path: Path) -> str:
 
 def test_what_was_made_is_told_with_the_first_places(slide: SvsTruth) -> None:
     assert "without bytes" not in remarks(slide.path)
-    empty(slide.path, 1, [1, 2])
+    empty(slide.path, 1, [2])
     empty(slide.path, 0, [8])
     told = remarks(slide.path)
     assert "2 from the level above and 1 of the base level with white background" in told
-    assert "level 0 row 1 column 1, level 1 row 0 column 1, level 1 row 1 column 0" in told
-    assert "..." not in told
+    assert "level 0 row 1 column 1, level 1 row 1 column 0, level 2 row 0 column 0)" in told
     empty(slide.path, 0, range(20))
     told = remarks(slide.path)
     assert "20 of the base level" in told and told.endswith("column 3, ...).")
@@ -193,13 +214,13 @@ def test_what_was_made_is_told_with_the_first_places(slide: SvsTruth) -> None:
 
 
 def test_headers_and_the_command_tell_it(slide: SvsTruth, tmp_path: Path) -> None:
-    empty(slide.path, 1, [1])
+    empty(slide.path, 2, [1])
     datasets = converted(slide.path, tmp_path / "out")
     for dataset in datasets:
         [equipment] = dataset.ContributingEquipmentSequence
         assert "1 from the level above" in equipment.ContributionDescription
     done = slidegate("add", slide.path, "--data", tmp_path / "data")
-    assert "1 from the level above (counted from 0: level 1 row 0 column 1)" in done.stdout
+    assert "1 from the level above (counted from 0: level 2 row 0 column 1)" in done.stdout
     done = slidegate("convert", slide.path, tmp_path / "other")
     assert "1 from the level above" in done.stdout
 
@@ -210,6 +231,18 @@ def test_too_many_are_refused(tmp_path: Path) -> None:
     empty(path, 0, range(holes.MOST_HOLES + 1))
     with pytest.raises(SlideUnreadable, match=r"257 tiles have no bytes; up to 256"):
         scanned(path)
+
+
+def test_what_would_take_minutes_is_refused(
+    slide: SvsTruth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty(slide.path, 1, [0])
+    scanned(slide.path)
+    for limit in ("_MOST_EFFORT", "_MOST_PIXELS"):
+        with monkeypatch.context() as lowered:
+            lowered.setattr(holes, limit, 100_000)
+            with pytest.raises(SlideUnreadable, match="too large to make"):
+                scanned(slide.path)
 
 
 def test_a_level_without_any_tile_is_refused(slide: SvsTruth) -> None:

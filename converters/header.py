@@ -222,7 +222,7 @@ def _matrix(dataset: Dataset, identity: Identity, image: SlideImage) -> None:
     dataset.VolumetricProperties = "VOLUME"
     dataset.FocusMethod = "AUTO"
     dataset.ExtendedDepthOfField = "NO"
-    dataset.TotalPixelMatrixFocalPlanes = 1
+    dataset.TotalPixelMatrixFocalPlanes = image.stack.count if image.stack else 1
     dataset.NumberOfOpticalPaths = 1
     dataset.FrameOfReferenceUID = derive_uid("frame of reference", identity.digest)
     dataset.PositionReferenceIndicator = "SLIDE_CORNER"
@@ -254,6 +254,10 @@ def _measures(dataset: Dataset, identity: Identity, image: SlideImage) -> Datase
         measures.SliceThickness = NOMINAL_THICKNESS_MM
         dataset.ImagedVolumeDepth = NOMINAL_THICKNESS_MM * 1000
         dataset.PyramidUID = derive_uid("pyramid", identity.digest)
+        if stack := image.stack:
+            measures.SpacingBetweenSlices = format_number_as_ds(stack.spacing_um / 1000)
+            dataset.ImagedVolumeDepth += (stack.count - 1) * stack.spacing_um
+            dataset.PyramidUID = derive_uid("pyramid", identity.digest, "focal planes")
         return measures
     dataset.TotalPixelMatrixColumns, dataset.TotalPixelMatrixRows = columns, rows
     write_origin(dataset, (0.0, 0.0), View.LABEL_LEFT.value)

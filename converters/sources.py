@@ -34,6 +34,22 @@ class LossyStep:
     ratio: float
 
 
+@dataclass(frozen=True, slots=True)
+class FocalStack:
+    """Focal planes of an image, from the glass upwards, at equal distances.
+
+    Parameters
+    ----------
+    count
+        Number of planes; frames of one stand before those of the next.
+    spacing_um
+        Distance of one from the next in micrometres.
+    """
+
+    count: int
+    spacing_um: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SlideImage:
     """One image of a slide: a level of the pyramid, thumbnail, label or overview.
@@ -56,6 +72,8 @@ class SlideImage:
         Whether the frames as stored are compressed with loss.
     earlier
         Compressions with loss that the pixels went through before, first to last.
+    stack
+        Its focal planes if it has several, else None.
     """
 
     flavour: Flavour
@@ -66,6 +84,7 @@ class SlideImage:
     transfer_syntax: str
     lossy: bool
     earlier: tuple[LossyStep, ...] = ()
+    stack: FocalStack | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,14 +192,17 @@ class Choices:
     ----------
     tiling
         How frames are made; None for the best that this machine can.
+    all_focal_planes
+        Whether levels have all focal planes of the scan, not the middle one alone.
     """
 
     tiling: Tiling | None = None
+    all_focal_planes: bool = False
 
     @classmethod
-    def of(cls, tiling: str | None) -> Choices:
+    def of(cls, tiling: str | None, focal_planes: str = "middle") -> Choices:
         """Read what a command line says."""
-        return cls(Tiling(tiling) if tiling else None)
+        return cls(Tiling(tiling) if tiling else None, focal_planes == "all")
 
 
 @dataclass(frozen=True, slots=True)

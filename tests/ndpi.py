@@ -51,6 +51,7 @@ def make_ndpi(
     plain: Sequence[int] = (8,),
     planes_nm: Sequence[int] = (0,),
     subsampling: str = "4:4:4",
+    dimmed: int = 0,
     tags: Tags | None = None,
     macro: bool = True,
     seed: int = 0,
@@ -58,7 +59,8 @@ def make_ndpi(
     """Write a slide and tell what is in it.
 
     Levels of the factors `plain` have no restart markers; stripes of the others have `stripe`
-    columns, fewer by the factor. The map goes with the macro. Focal planes differ in brightness.
+    columns, fewer by the factor. The map goes with the macro. Focal planes differ in brightness;
+    a plane at 0 that is `dimmed` looks as one so far from it.
     `tags` are those of levels.
     """
     scene = Image.fromarray(draw_scene(columns, rows, seed=seed, noise=3))
@@ -70,8 +72,9 @@ def make_ndpi(
                 size = (columns // factor, rows // factor)
                 pixels = np.asarray(scene.resize(size, Image.Resampling.BOX))
                 own = 0 if factor in plain else stripe // factor
-                dimmed = pixels - np.minimum(pixels, abs(focus) // 1000).astype(np.uint8)
-                jpeg = encode_striped(dimmed, own, subsampling=subsampling)
+                shade = (focus + dimmed) // 1000 + 8
+                darker = pixels - np.minimum(pixels, shade).astype(np.uint8)
+                jpeg = encode_striped(darker, own, subsampling=subsampling)
                 truth.setdefault(focus, []).append(jpeg)
                 common: Tags = {
                     65422: (SLONG, [12_538_720]),

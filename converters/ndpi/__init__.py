@@ -19,8 +19,8 @@ from converters.fingerprint import Covered, fingerprint_of
 from converters.ndpi.facts import facts_of
 from converters.ndpi.levels import Scan, scan_of
 from converters.ndpi.pages import NdpiFile, Page, detects, opened, pages_of
-from converters.ndpi.tiles import Tiled, cut, joined
-from converters.sources import Choices, ScannedSlide, SlideFacts, SlideImage, Tiling
+from converters.ndpi.tiles import Tiled, cut, joined, stacked
+from converters.sources import Choices, FocalStack, ScannedSlide, SlideFacts, SlideImage, Tiling
 from gateway.core.bitstreams import states_rgb
 from gateway.core.errors import SlideUnreadable
 from gateway.core.frames import FrameTable, TileGrid
@@ -33,6 +33,11 @@ _MACRO = -1.0  # value of the lens; -2 is a map of what is not empty, which is n
 _OFFSETS, _COUNTS = 273, 279
 _SAMPLES, _SAMPLED = 32, 1 << 14  # of a level: how many, and their bytes
 _MOST_PIXELS = 1 << 26  # of the macro
+_EVEN = 0.01  # by which distances of focal planes may differ, as a part of them
+_STACKED = (
+    "The {} focal planes of the scan, from {} to {} nm; it was assumed that these distances count "
+    "upwards from the glass."
+)
 _TILINGS = {
     Tiling.STRIPES: "Frames are stripes of the scanner joined at their restart markers; "
     "no pixel was decoded.",
@@ -50,21 +55,37 @@ def read(path: Path, choices: Choices | None = None) -> ScannedSlide:
     Unavailable
         If a library that it needs is not installed.
     """
+    choices = choices or Choices()
     with opened(path) as file:
         pages = pages_of(file)
-        scans = _levels(pages)
+        planes = _planes(pages)
+        middle = min(planes, key=lambda nm: (abs(nm), nm))
+        scans = _levels(planes[middle])
         facts = facts_of(pages[scans[0].page], scans[0])
         luminance = 0 if facts.fluorescence else 255
-        chosen, tiled = _tiled(scans, luminance, (choices or Choices()).tiling)
-        images = [_volume(level) for level in tiled]
-        images += _overviews(pages)
-        remarks = [_TILINGS[chosen], *_left_out(scans, tiled), *_focus_remarks(pages, scans[0])]
+        chosen, tiled = _tiled(scans, luminance, choices.tiling)
+        remarks = [_TILINGS[chosen]]
+        stack = _stack(sorted(planes)) if choices.all_focal_planes else None
+        if stack is None:
+            images = [_volume(level, None) for level in tiled]
+            images += _overviews(pages)
+            if len(planes) > 1:
+                remarks.append(f"Of {len(planes)} focal planes, the one at {middle} nm is here.")
+        else:
+            others = [
+                tiled if nm == middle else _tiled(_levels(planes[nm]), luminance, chosen)[1]
+                for nm in sorted(planes)
+            ]
+            tiled = _stacked(others)
+            images = [_volume(level, stack) for level in tiled]
+            remarks.append(_STACKED.format(stack.count, min(planes), max(planes)))
+        remarks += _left_out(scans, tiled)
         return ScannedSlide(
             _fingerprint(file, pages),
             _remarked(facts, remarks),
             None,
             tuple(images),
-            tiling=chosen.value,
+            tiling=f"{chosen.value}, focal planes" if stack else chosen.value,
         )
 
 
@@ -80,14 +101,20 @@ def fingerprint(path: Path) -> str:
         return _fingerprint(file, pages_of(file))
 
 
-def _levels(pages: Sequence[Page]) -> list[Scan]:
-    """Return the levels of one focal plane, the middle one, the largest first."""
-    levels = [page for page in pages if (page.number(_LENS) or 0) > 0]
-    if not levels:
+def _planes(pages: Sequence[Page]) -> dict[int, list[Page]]:
+    """Return the pages of levels by their distance from the middle focal plane in nm."""
+    planes: dict[int, list[Page]] = {}
+    for page in pages:
+        if (page.number(_LENS) or 0) > 0:
+            planes.setdefault(page.integer(_FOCUS) or 0, []).append(page)
+    if not planes:
         raise SlideUnreadable("It has no level; export it again from the scanner's software.")
-    nearest = min((_focus(page) for page in levels), key=lambda nm: (abs(nm), nm))
-    scans = [scan_of(page) for page in levels if _focus(page) == nearest]
-    scans.sort(key=lambda scan: -scan.columns)
+    return planes
+
+
+def _levels(pages: Sequence[Page]) -> list[Scan]:
+    """Return the levels of a focal plane, the largest first."""
+    scans = sorted(map(scan_of, pages), key=lambda scan: -scan.columns)
     for above, below in pairwise(scans):
         if below.columns >= above.columns or below.rows >= above.rows:
             raise SlideUnreadable(
@@ -97,9 +124,29 @@ def _levels(pages: Sequence[Page]) -> list[Scan]:
     return scans
 
 
-def _focus(page: Page) -> int:
-    """Return the distance from the middle focal plane in nm."""
-    return page.integer(_FOCUS) or 0
+def _stack(planes_nm: Sequence[int]) -> FocalStack | None:
+    """Return what the focal planes are, the lowest first, or None if there is one only."""
+    if len(planes_nm) == 1:
+        return None
+    steps = [above - below for below, above in pairwise(planes_nm)]
+    if max(steps) - min(steps) > _EVEN * max(steps):
+        raise SlideUnreadable(
+            "Its focal planes are not at equal distances, as they have to be in one image."
+        )
+    return FocalStack(len(planes_nm), (planes_nm[-1] - planes_nm[0]) / len(steps) / 1000)
+
+
+def _stacked(planes: Sequence[Sequence[Tiled]]) -> list[Tiled]:
+    """Return the levels that all focal planes have; the base level has to be among them."""
+    by_size = [{level.grid: level for level in plane} for plane in planes]
+    levels = [
+        stacked([plane[grid] for plane in by_size])
+        for grid in by_size[0]
+        if all(grid in plane for plane in by_size)
+    ]
+    if not levels or levels[0] is None or levels[0].grid != planes[0][0].grid:
+        raise SlideUnreadable("Its focal planes differ in size or in their tables.")
+    return [level for level in levels if level is not None]
 
 
 def _tiled(
@@ -122,11 +169,18 @@ def _tiled(
     return Tiling.STRIPES, tiled
 
 
-def _volume(level: Tiled) -> SlideImage:
+def _volume(level: Tiled, stack: FocalStack | None) -> SlideImage:
     if states_rgb(level.scan.header):
         raise SlideUnreadable("The components of its JPEG are R, G and B; no scanner writes that.")
     return SlideImage(
-        Flavour.VOLUME, level.grid, level.frames, None, "YBR_FULL_422", JPEG_BASELINE, True
+        Flavour.VOLUME,
+        level.grid,
+        level.frames,
+        None,
+        "YBR_FULL_422",
+        JPEG_BASELINE,
+        True,
+        stack=stack,
     )
 
 
@@ -155,18 +209,11 @@ def _overviews(pages: Sequence[Page]) -> Iterator[SlideImage]:
 
 def _left_out(scans: Sequence[Scan], tiled: Sequence[Tiled]) -> Iterator[str]:
     """Say which levels are not there, and why."""
-    kept = {level.scan.page for level in tiled}
+    kept = {(level.grid.matrix_columns, level.grid.matrix_rows) for level in tiled}
     for scan in scans:
-        if scan.page not in kept:
+        if (scan.columns, scan.rows) not in kept:
             reason = "other stripes" if scan.stripes else "no restart markers"
             yield f"The level of {scan.columns} x {scan.rows} pixels has {reason} and is left out."
-
-
-def _focus_remarks(pages: Sequence[Page], base: Scan) -> Iterator[str]:
-    """Say which of several focal planes is there."""
-    planes = {_focus(page) for page in pages if (page.number(_LENS) or 0) > 0}
-    if len(planes) > 1:
-        yield f"Of {len(planes)} focal planes, the one at {_focus(pages[base.page])} nm is here."
 
 
 def _remarked(facts: SlideFacts, remarks: Sequence[str]) -> SlideFacts:

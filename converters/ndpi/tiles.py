@@ -7,7 +7,7 @@ a frame is as wide as the stripes are, which needs no codec. Cut, it is square, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import lcm
 
 import numpy as np
@@ -94,6 +94,45 @@ def cut(scans: Iterable[Scan], luminance: int) -> Iterator[Tiled]:
         else:
             blocks = _joined_table(scan, stripes, columns, rows, luminance)
         yield Tiled(scan, grid, CropTable(blocks, crop))
+
+
+def stacked(planes: Sequence[Tiled]) -> Tiled | None:
+    """Put a level of several focal planes together: all frames of one, then those of the next.
+
+    Returns
+    -------
+    The level, or None if its planes do not have frames of the same kind and tables.
+    """
+    first = planes[0]
+    tables = [_table(plane) for plane in planes]
+    if (
+        len(
+            {
+                (plane.grid, one.prefix, one.joints, one.literals)
+                for plane, one in zip(planes, tables, strict=True)
+            }
+        )
+        != 1
+    ):
+        return None
+    whole = FrameTable(
+        tables[0].prefix,
+        np.concatenate([one.offsets for one in tables]),
+        np.concatenate([one.lengths for one in tables]),
+        tables[0].joints,
+        tables[0].literals,
+    )
+    if isinstance(first.frames, FrameTable):
+        return replace(first, frames=whole)
+    crop, grid = first.frames.crop, first.grid
+    if grid.down % crop.down:  # a block would hold tiles of two planes
+        return None
+    high = replace(grid, matrix_rows=len(planes) * grid.down * grid.tile_rows)
+    return replace(first, frames=CropTable(whole, replace(crop, grid=high)))
+
+
+def _table(level: Tiled) -> FrameTable:
+    return level.frames if isinstance(level.frames, FrameTable) else level.frames.blocks
 
 
 def _feasible(stripes: Stripes, columns: int, rows: int) -> bool:

@@ -87,6 +87,14 @@ tile_by = click.option(
     help="How slides without tiles (NDPI) become frames: stripes of the scanner joined, or square "
     "tiles cut without loss by libjpeg-turbo; what is better here if this is not said.",
 )
+focal_planes = click.option(
+    "--focal-planes",
+    type=click.Choice(["middle", "all"]),
+    default="middle",
+    show_default=True,
+    help="Of scans of several focal planes (NDPI): the middle one, or all of them as a series of "
+    "its own, which few viewers can show.",
+)
 mpp = click.option(
     "--mpp",
     type=click.FloatRange(0.01, 100),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @options.mpp
 @options.metadata
 @options.tile_by
+@options.focal_planes
 @options.json
 def add(
     paths: tuple[Path, ...],
@@ -34,6 +35,7 @@ def add(
     mpp: float | None,
     metadata: Path | None,
     tile_by: str | None,
+    focal_planes: str,
     as_json: bool,
 ) -> None:
     """Make slides servable at once; their files stay where they are.
@@ -57,7 +59,7 @@ def add(
     failed = False
     with options.errors_told():
         settings = options.settings(data, database, metadata=metadata)
-        services = open_services(settings, Choices.of(tile_by))
+        services = open_services(settings, Choices.of(tile_by, focal_planes))
     for path in paths:
         try:
             if (found := dicom_files.find(path, companions)) is None:
@@ -127,6 +129,7 @@ def _received_record(received: Received, file: Path) -> dict[str, object]:
 @options.mpp
 @options.metadata
 @options.tile_by
+@options.focal_planes
 @options.json
 def convert(
     slide: Path,
@@ -134,6 +137,7 @@ def convert(
     mpp: float | None,
     metadata: Path | None,
     tile_by: str | None,
+    focal_planes: str,
     as_json: bool,
 ) -> None:
     """Write a slide as DICOM files into a folder, without a server."""
@@ -152,7 +156,7 @@ def convert(
             store,
             stated_spacing_um=mpp,
             worklist=metadata,
-            choices=Choices.of(tile_by),
+            choices=Choices.of(tile_by, focal_planes),
             progress=progress,
         ):
             empty |= dict.fromkeys(one.empty)

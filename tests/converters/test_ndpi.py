@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from conformance.bench.ndpi import (
     LONG,
+    SLONG,
     NdpiWriter,
     Tags,
     append_level,
@@ -35,6 +36,7 @@ from converters.ndpi.tiles import joined
 from converters.sources import (
     Choices,
     Fluorescence,
+    FocalStack,
     ScannedSlide,
     SlideImage,
     Tiling,
@@ -265,6 +267,58 @@ def test_of_several_focal_planes_the_middle_one_is_taken(
     ((_, _, pixels),) = tiles_of(path, levels_of(slide)[0])
     assert np.array_equal(pixels, whole(truth.levels[0]))
     assert f"Of 3 focal planes, the one at {chosen} nm is here." in slide.facts.remarks
+
+
+@BOTH
+def test_all_focal_planes_follow_one_another_from_the_glass_upwards(
+    tiling: Tiling, tmp_path: Path
+) -> None:
+    path = tmp_path / "slide.ndpi"
+    planes = (0, 4000, -4000)
+    make_ndpi(path, columns=1280, rows=600, stripe=640, planes_nm=planes)
+    alone = {}
+    for focus in planes:  # the same slide with that plane alone
+        one = make_ndpi(tmp_path / "one.ndpi", columns=1280, rows=600, stripe=640, dimmed=focus)
+        alone[focus] = one.levels
+    slide = format_of(path).read(path, Choices(tiling, all_focal_planes=True))
+    assert slide.tiling != scanned(path, tiling).tiling
+    assert len(slide.images) == (3 if tiling is Tiling.STRIPES else 4)  # no overview
+    for image, *levels in zip(
+        slide.images, *(alone[focus] for focus in sorted(alone)), strict=False
+    ):
+        grid = image.grid
+        assert image.stack == FocalStack(3, 4.0)
+        assert len(image.frames) == 3 * grid.count
+        for plane, level in enumerate(levels):
+            theirs = whole(level)
+            for number in range(1, grid.count + 1):
+                row, column = grid.position(number)
+                top, left = row * grid.tile_rows, column * grid.tile_columns
+                shown = theirs[top : top + grid.tile_rows, left : left + grid.tile_columns]
+                pixels = decoded(frame_of(path, image, plane * grid.count + number))
+                assert pixels.shape == (grid.tile_rows, grid.tile_columns, 3)
+                assert np.array_equal(pixels[: shown.shape[0], : shown.shape[1]], shown)
+
+
+def test_a_scan_of_one_focal_plane_is_no_stack(made: NdpiTruth) -> None:
+    slide = format_of(made.path).read(made.path, Choices(all_focal_planes=True))
+    assert slide.tiling == scanned(made.path).tiling
+    assert all(image.stack is None for image in slide.images)
+
+
+@pytest.mark.parametrize("change", ["uneven", "tables"])
+def test_focal_planes_that_are_no_stack_are_refused(change: str, tmp_path: Path) -> None:
+    path = tmp_path / "slide.ndpi"
+    if change == "uneven":
+        make_ndpi(path, columns=512, rows=256, stripe=512, planes_nm=(0, 2000, 3000))
+    else:
+        pixels = draw_scene(512, 256, seed=1)
+        with NdpiWriter(path) as file:
+            for focus, quality in ((0, 80), (1000, 70)):
+                level = encode_striped(pixels, 512, quality=quality)
+                append_level(file, level, lens=20, tags={65424: (SLONG, [focus])})
+    with pytest.raises(SlideUnreadable, match="focal planes"):
+        format_of(path).read(path, Choices(all_focal_planes=True))
 
 
 def test_what_the_file_states_is_read(tmp_path: Path) -> None:

@@ -53,7 +53,11 @@ def datasets_of(folder: Path) -> list[Dataset]:
 
 @pytest.mark.req("REQ-WSI-01", "REQ-WSI-02", "REQ-WSI-17", "REQ-WSI-19", "REQ-WSI-33")
 def test_validators_find_no_error(converted: tuple[Path, Path, Tiling]) -> None:
-    files = sorted(converted[1].iterdir())
+    validate(converted[1])
+
+
+def validate(folder: Path) -> None:
+    files = sorted(folder.iterdir())
     for file in files:
         command = [tool("dciodvfy", "dicom3tools"), "-new", str(file)]
         told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
@@ -172,3 +176,30 @@ def test_an_unknown_excitation_is_not_made_up(tmp_path: Path) -> None:
         assert path.IlluminationTypeCodeSequence[0].CodeValue == "111743"
         assert "IlluminationWaveLength" not in path
         assert "ImagePathFilterPassThroughWavelength" not in path
+
+
+@pytest.mark.req("REQ-WSI-28", "REQ-WSI-10")
+@pytest.mark.parametrize("tiling", list(Tiling))
+def test_all_focal_planes_are_a_series_of_their_own(tiling: Tiling, tmp_path: Path) -> None:
+    slide, out, usual = tmp_path / "slide.ndpi", tmp_path / "out", tmp_path / "usual"
+    make_ndpi(slide, columns=1280, rows=600, stripe=640, planes_nm=(-2000, 0, 2000))
+    list(convert(slide, FileStore(usual), choices=Choices(tiling)))
+    list(convert(slide, FileStore(out), choices=Choices(tiling, all_focal_planes=True)))
+    validate(out)
+    validate(usual)
+    stack, (plane, *_) = datasets_of(out), datasets_of(usual)
+    assert plane.TotalPixelMatrixFocalPlanes == 1
+    for one in stack:
+        assert one.ImageType[2] == "VOLUME"
+        assert one.TotalPixelMatrixFocalPlanes == 3
+        across = -(-one.TotalPixelMatrixColumns // one.Columns)
+        down = -(-one.TotalPixelMatrixRows // one.Rows)
+        assert one.NumberOfFrames == 3 * across * down
+        (measures,) = one.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+        assert measures.SpacingBetweenSlices == 0.002
+        assert one.StudyInstanceUID == plane.StudyInstanceUID
+        assert one.FrameOfReferenceUID == plane.FrameOfReferenceUID
+        assert one.SeriesInstanceUID != plane.SeriesInstanceUID
+        assert one.PyramidUID != plane.PyramidUID
+    with WsiDicom.open(out) as ours:
+        assert ours.levels[0].focal_planes == [0.0, 2.0, 4.0]

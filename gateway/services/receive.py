@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pydicom.dataset import Dataset
 
 from gateway.core.errors import (
+    BlobMissing,
     DuplicateInstance,
     InvalidDataset,
     UnsupportedSopClass,
@@ -102,7 +103,8 @@ class Receive:
     def receive(self, chunks: Iterable[Sequence[Buffer]]) -> Received:
         """Store one object and make it visible.
 
-        Nothing of it is visible before all of it is durable; what is refused leaves nothing.
+        Nothing of it is visible before all of it is durable; what is refused leaves nothing. The
+        same bytes again change nothing, and bring back what the store has lost of them.
 
         Parameters
         ----------
@@ -128,7 +130,10 @@ class Receive:
             sop_instance = _uid(read.dataset, "SOPInstanceUID")
             sha256 = digest.hexdigest()
             if (holding := self._index.holding(sop_instance)) is not None:
-                return Received(self._same(holding, sha256), None)
+                key = self._same(holding, sha256)
+                if holding.sha256:
+                    self._restore(holding.instance, read, arrival)
+                return Received(key, None)
             admitted = _admitted(read, arrival.view)
             self._index.check_study(admitted.attributes)
             instance = self._stored(admitted, arrival, sha256)
@@ -158,10 +163,11 @@ class Receive:
         return digest.hexdigest()
 
     def _stored(self, admitted: _Admitted, arrival: Arrival, sha256: str) -> Instance:
-        # Names have the digest in them: of two objects that claim one UID at the same time,
-        # neither may replace what the row of the other names.
-        name = f"{admitted.key.study}/{admitted.key.instance}-{sha256[:16]}"
-        header, frame_table, blob = (f"{name}.{kind}" for kind in ("header", "frames", "dcm"))
+        # Names have digests in them: of two objects that claim one UID at the same time, neither
+        # may replace what the row of the other names. A repaired header tells when it was.
+        name = f"{admitted.key.study}/{admitted.key.instance}"
+        header = f"{name}-{hashlib.sha256(admitted.header).hexdigest()[:16]}.header"
+        frame_table, blob = (f"{name}-{sha256[:16]}.{kind}" for kind in ("frames", "dcm"))
         self._store.put_all({header: admitted.header, frame_table: admitted.frames.encode()})
         arrival.keep(blob)
         return Instance(
@@ -173,6 +179,24 @@ class Receive:
             blob,
             header if admitted.as_received else None,
         )
+
+    def _restore(self, instance: Instance, read: ReadPart10, arrival: Arrival) -> None:
+        """Write again what is lost of an instance, out of the same bytes as it was made of."""
+        assert read.frames is not None
+        assert isinstance(instance.frames, str)
+        blobs = {instance.frame_table: read.frames.encode()}
+        if instance.verbatim:
+            blobs[instance.header] = read.header
+        self._store.put_all({name: blob for name, blob in blobs.items() if self._lost(name)})
+        if self._lost(instance.frames):
+            arrival.keep(instance.frames)
+
+    def _lost(self, name: str) -> bool:
+        try:
+            with self._store.open(name):
+                return False
+        except BlobMissing:
+            return True
 
 
 def _digested(

@@ -14,6 +14,7 @@ from pydicom.uid import UID, generate_uid
 
 from gateway.bootstrap import Services, open_services
 from gateway.core.errors import (
+    BlobMissing,
     Conflict,
     DuplicateInstance,
     GatewayError,
@@ -281,6 +282,20 @@ def test_the_same_bytes_may_come_again(volume: bytes, services: Services, tmp_pa
     assert first.verdict is not None
     assert again.verdict is None
     assert first.key == again.key
+    assert blobs(services, tmp_path) == before
+
+
+def test_what_was_lost_comes_back_with_the_same_bytes(
+    volume: bytes, services: Services, tmp_path: Path
+) -> None:
+    instance = received(services, volume)
+    before = blobs(services, tmp_path)
+    for name in before:
+        Path(name).unlink()
+    with pytest.raises(BlobMissing):
+        leaving(services, instance)
+    assert received(services, volume) == instance
+    assert leaving(services, instance) == volume
     assert blobs(services, tmp_path) == before
 
 

@@ -8,13 +8,14 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conformance.bench.check import make_instances
-from gateway.cli.examining import examine_files, find_files
+from gateway.cli.examining import Result, examine_files, find_files, in_processes
 from gateway.dicom.gate import Outcome
 from tests.conftest import SHARED, slidegate
 from tests.factories import SvsTruth
@@ -136,6 +137,22 @@ def test_many_files_are_examined_by_several_processes(tmp_path: Path) -> None:
     assert all(one.outcome is Outcome.PASSED for one in examined)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert told[-1] == (200, 200)
+
+
+def dies_of_one(paths: Sequence[str]) -> list[Result]:
+    """End the process if a file is the bad one."""
+    if "17" in paths:
+        os._exit(9)
+    return [((), None) for _ in paths]
+
+
+@pytest.mark.req("REQ-GATE-07")
+def test_what_ends_a_process_is_held_and_nothing_else_suffers() -> None:
+    batches = [[str(number) for number in range(first, first + 4)] for first in range(0, 40, 4)]
+    results = [result for batch in in_processes(batches, dies_of_one) for result in batch]
+    assert len(results) == 40
+    assert [number for number, (found, _) in enumerate(results) if found] == [17]
+    assert "was ended" in results[17][0][0].message
 
 
 def test_people_read_what_is_wrong_and_what_to_do(converted: Path, tmp_path: Path) -> None:

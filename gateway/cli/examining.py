@@ -8,6 +8,7 @@ import stat
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from gateway.core.errors import GatewayError
@@ -100,7 +101,11 @@ class Examined:
 Told = Callable[[int, int], None]
 """Is told the files that are done, and all."""
 
-_Result = tuple[tuple[Finding, ...], Summary | None]
+Result = tuple[tuple[Finding, ...], Summary | None]
+"""What was found of a file, and what the rules over several need."""
+
+Work = Callable[[Sequence[str]], list[Result]]
+"""Examines files."""
 
 
 def examine_files(paths: Sequence[str], tell: Told | None) -> list[Examined]:
@@ -131,20 +136,48 @@ def examine_files(paths: Sequence[str], tell: Told | None) -> list[Examined]:
     return [Examined(*pair) for pair in zip(paths, findings, strict=True)]
 
 
-def _batches(paths: Sequence[str]) -> Iterator[list[_Result]]:
+def _batches(paths: Sequence[str]) -> Iterator[list[Result]]:
     batches = [paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH)]
     prepare()
     if len(paths) <= _FEW:
         yield from map(_examine_batch, batches)
         return
+    yield from in_processes(batches, _examine_batch)
+
+
+def in_processes(batches: Sequence[Sequence[str]], work: Work) -> Iterator[list[Result]]:
+    """Let several processes work, and yield their results in order.
+
+    What ends a process, as running out of memory does, is held; nothing else suffers.
+    """
+    done = 0
+    try:
+        for results in _pooled(batches, work):
+            yield results
+            done += 1
+    except BrokenProcessPool:
+        for batch in batches[done:]:
+            yield [_alone(path, work) for path in batch]
+
+
+def _pooled(batches: Sequence[Sequence[str]], work: Work) -> Iterator[list[Result]]:
     processes = len(os.sched_getaffinity(0))
     with ProcessPoolExecutor(processes, initializer=_calm) as pool:
-        waiting: deque[Future[list[_Result]]] = deque()
+        waiting: deque[Future[list[Result]]] = deque()
         for batch in batches:
             if len(waiting) >= processes * _AHEAD:
                 yield waiting.popleft().result()
-            waiting.append(pool.submit(_examine_batch, batch))
+            waiting.append(pool.submit(work, batch))
         yield from (future.result() for future in waiting)
+
+
+def _alone(path: str, work: Work) -> Result:
+    try:
+        with ProcessPoolExecutor(1, initializer=_calm) as pool:
+            return pool.submit(work, [path]).result()[0]
+    except BrokenProcessPool:
+        message = "The process that examined the file was ended: it may take all memory."
+        return held("FILE-UNREADABLE", message).findings, None
 
 
 def _calm() -> None:
@@ -153,13 +186,13 @@ def _calm() -> None:
     gc.disable()
 
 
-def _examine_batch(paths: Sequence[str]) -> list[_Result]:
+def _examine_batch(paths: Sequence[str]) -> list[Result]:
     found = [_examine_file(path) for path in paths]
     gc.collect(0)
     return found
 
 
-def _examine_file(path: str) -> _Result:
+def _examine_file(path: str) -> Result:
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):

@@ -90,20 +90,14 @@ def _of_type(*value_types: str) -> Condition:
     return _is("ValueType", *value_types)
 
 
+_NAMED = frozenset({"TEXT", "NUM", "CODE", "DATETIME", "DATE", "TIME", "PNAME", "UIDREF"})
+
+
 def _named(item: Item) -> bool:
     """PS3.3 C.17.3.2: all content items but those whose name their relationship gives."""
     if item.place == "" or "RelationshipType" not in item:
         return True
-    return item.text("ValueType") in (
-        "TEXT",
-        "NUM",
-        "CODE",
-        "DATETIME",
-        "DATE",
-        "TIME",
-        "PNAME",
-        "UIDREF",
-    )
+    return item.text("ValueType") in _NAMED
 
 
 _CONTENT: dict[str, Condition] = {
@@ -128,7 +122,6 @@ _REPORT: dict[str, Condition] = {
     "ReferencedFrameOfReferenceUID": _of_type("SCOORD3D"),
     "TemporalRangeType": _of_type("TCOORD"),
     "TabulatedValuesSequence": _of_type("TABLE"),
-    "RelationshipType": lambda item: "ReferencedContentItemIdentifier" not in item or None,
     "ValueType": lambda item: "ReferencedContentItemIdentifier" not in item,
 }
 

@@ -211,6 +211,14 @@ def _mended(
     of: Object, repairs: list[Repair], rewritten: list[Finding], moment: datetime | None
 ) -> tuple[Dataset | None, tuple[Finding, ...]]:
     """Return a repaired copy, or a finding: what has values that no writer takes has none."""
+    if "DigitalSignaturesSequence" in of.item:
+        return None, (
+            Finding(
+                "ANY-SIGNED",
+                "The object needs repairs, which would break DigitalSignaturesSequence.",
+                "Have the sender correct the object and sign it again.",
+            ),
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

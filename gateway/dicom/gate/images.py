@@ -64,6 +64,7 @@ def image_faults(item: Item, frames: FrameTable | None, required: bool) -> Itera
         yield from rule(item)
     yield from _numbers_of_frames(item)
     yield from _frame_table(item, frames, required)
+    yield from _section(item)
     yield from _volume(item)
 
 
@@ -294,6 +295,20 @@ def measures_of(item: Item) -> Item | None:
         if group is not None and (measures := group.first("PixelMeasuresSequence")):
             return measures
     return None
+
+
+def _section(item: Item) -> Iterator[Finding]:
+    """PS3.3 C.8.12.4.1.2: a section has a thickness."""
+    measures = measures_of(item)
+    if flavour(item) not in ("VOLUME", "THUMBNAIL") or measures is None:
+        return
+    for place, keyword in ((item, "ImagedVolumeDepth"), (measures, "SliceThickness")):
+        if place.filled(keyword) and not place.number(keyword) > 0:
+            yield Finding(
+                "WSI-VALUE",
+                f"{place.path(keyword)} is not a number above 0.",
+                "Have the sender state the thickness of the section.",
+            )
 
 
 def _volume(item: Item) -> Iterator[Finding]:

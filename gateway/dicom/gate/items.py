@@ -25,7 +25,8 @@ from pydicom.values import convert_SQ
 Element = DataElement | RawDataElement
 
 TEXT = frozenset(
-    "AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split()  # noqa: SIM905
+    {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI"}
+    | {"UR", "UT"}
 )
 """VRs of characters."""
 
@@ -41,7 +42,7 @@ NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "UV": "Q", "SV": "q", "FL
 _DEFAULT_REPERTOIRE = frozenset({"", "ISO_IR 6", "ISO 2022 IR 6"})
 """Terms that add nothing to ISO 646 (PS3.5 6.1.2.1)."""
 
-_LARGE_SEQUENCE = 1 << 14
+_LARGE_SEQUENCE = 1 << 12
 """Bytes above which a sequence is not likely to come again."""
 
 _MOST = {"PerFrameFunctionalGroupsSequence": 1000}
@@ -259,7 +260,7 @@ def _read_sequence(data: bytes, implicit: bool, little: bool) -> tuple[Dataset, 
         return tuple(convert_SQ(data, implicit, little))
 
 
-_read_common_sequence = lru_cache(1 << 10)(_read_sequence)
+_read_common_sequence = lru_cache(1 << 9)(_read_sequence)
 
 
 def has_value(element: Element) -> bool:

@@ -224,14 +224,19 @@ def _thickness(item: Item) -> Iterator[Repair]:
     measures = measures_of(item)
     if flavour(item) not in ("VOLUME", "THUMBNAIL") or measures is None:
         return
-    depth_um, thickness_mm = item.number("ImagedVolumeDepth"), measures.number("SliceThickness")
-    depth, thickness = depth_um > 0, thickness_mm > 0
-    nominal = thickness_mm if thickness else depth_um / 1000 if depth else NOMINAL_THICKNESS_MM
-    source = "the other of the two" if depth or thickness else "a nominal section"
-    if not depth:
+    depth_um = _stated(item, "ImagedVolumeDepth")
+    thickness_mm = _stated(measures, "SliceThickness")
+    nominal = thickness_mm or depth_um / 1000 or NOMINAL_THICKNESS_MM
+    source = "the other of the two" if depth_um or thickness_mm else "a nominal section"
+    if not depth_um:
         yield _nominal(item, "ImagedVolumeDepth", nominal * 1000, f"{source}, in um")
-    if not thickness and measures.place.startswith("Shared"):
+    if not thickness_mm and measures.place.startswith("Shared"):
         yield _nominal(measures, "SliceThickness", f"{nominal:.10g}", f"{source}, in mm")
+
+
+def _stated(item: Item, keyword: str) -> float:
+    """Return a number, 0 if it is missing; what is no number is stated, and held."""
+    return item.number(keyword) if item.filled(keyword) else 0.0
 
 
 def _nominal(item: Item, keyword: str, value: object, source: str) -> Repair:

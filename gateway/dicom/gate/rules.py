@@ -76,6 +76,7 @@ _VALUES: dict[str, Rule] = {
     "VALUE-UNWRITABLE": Rule("to be repaired, but with values no writer takes", HELD, "PS3.5 6.2"),
     "CODE-INCOMPLETE": Rule("code without value, scheme or meaning", HELD, "PS3.3 8.8"),
     "CODE-AMBIGUOUS": Rule("code with two values", HELD, "PS3.3 8.8"),
+    "ANY-SIGNED": Rule("to be repaired, but signed", HELD, "PS3.15 C"),
     "ANY-CLASS": Rule("SOP class without rules of its own", WARNING, "-"),
 }
 

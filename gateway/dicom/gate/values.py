@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from struct import calcsize
 
 from pydicom.charset import python_encoding
 from pydicom.dataelem import DataElement
@@ -16,6 +17,7 @@ from pydicom.valuerep import MAX_VALUE_LEN, STR_VR_REGEXES, VR, validate_pn
 
 from gateway.dicom.gate.items import (
     DEEPEST,
+    NUMBERS,
     SINGLE,
     TEXT,
     Element,
@@ -24,19 +26,17 @@ from gateway.dicom.gate.items import (
     name_of,
     standard_vr,
     text_of,
+    vr_of,
 )
-from gateway.dicom.gate.items import vr_of as vr_in_file
 from gateway.dicom.gate.verdict import Finding, Severity
 
 _KNOWN_VRS = frozenset(VR)
-_WIDTH = {"US": 2, "SS": 2, "UL": 4, "SL": 4, "UV": 8, "SV": 8, "FL": 4, "FD": 8} | {
-    "AT": 4,
-    "OF": 4,
-    "OL": 4,
-    "OD": 8,
-    "OV": 8,
-    "OW": 2,
+_WIDTH = {
+    **{vr: calcsize(code) for vr, code in NUMBERS.items()},
+    **{"AT": 4, "OF": 4, "OL": 4, "OD": 8, "OV": 8, "OW": 2},
 }
+"""Bytes of one value of binary VRs."""
+
 _LOOSE = frozenset({"CS", "AE", "UR"})
 """VRs whose wrong spelling misleads nobody."""
 
@@ -54,7 +54,7 @@ def value_faults(item: Item) -> Iterator[Finding]:
     for tag, element in item.elements.items():
         if tag >> 16 in (0x0002, _PIXELS) or tag & 0xFFFF == 0:
             continue
-        if (vr := vr_in_file(element)) == "SQ":
+        if (vr := vr_of(element)) == "SQ":
             yield from _sequence_faults(item, tag, element)
         elif vr and vr not in _KNOWN_VRS and " or " not in vr:
             yield _wrong_vr(item, tag, vr[:2], standard_vr(tag) or "another")
@@ -190,7 +190,7 @@ def wrongly_padded(element: Element, item: Item) -> str | None:
     NUL pads UIDs, a space all others. What is malformed otherwise too is left alone.
     """
     value = element.value
-    if isinstance(element, DataElement) or not value or (vr := vr_in_file(element)) not in TEXT:
+    if isinstance(element, DataElement) or not value or (vr := vr_of(element)) not in TEXT:
         return None
     if value[-1:] != (b" " if vr == "UI" else b"\0"):
         return None

@@ -55,6 +55,16 @@ header(
     "reference to a patient's body",
     setting("PositionReferenceIndicator", "STERNAL NOTCH"),
 )
+header("image", HELD, "WSI-VALUE", "a depth below 0", setting("ImagedVolumeDepth", -4.0))
+
+
+def signed(dataset: Dataset) -> None:
+    dataset.DigitalSignaturesSequence = [Dataset()]
+    dataset.DigitalSignaturesSequence[0].MACIDNumber = 1
+    del dataset.PatientSex
+
+
+header("image", HELD, "ANY-SIGNED", "signed without a sex", signed)
 header("image", REPAIRED, "WSI-THICKNESS", "no depth", setting("ImagedVolumeDepth", 0.0))
 header(
     "image",

@@ -77,7 +77,7 @@ header("report", HELD, "SR-CONTENT", "unknown content", in_region(setting("Value
 header(
     "report",
     HELD,
-    "SR-TYPE1C",
+    "SR-TYPE1",
     "content without a relation",
     in_first("ContentSequence", dropping("RelationshipType")),
 )

@@ -29,7 +29,7 @@ from gateway.dicom.gate.reports import (
     report_faults,
 )
 from gateway.dicom.gate.standard import any_object, iod_of
-from gateway.dicom.gate.structure import Missing, absent, code_faults, missing
+from gateway.dicom.gate.structure import Missing, absent, code_faults, known, missing
 from gateway.dicom.gate.values import value_faults
 from gateway.dicom.gate.verdict import Finding, Outcome, Severity, Verdict, outcome_of
 from gateway.dicom.gate.viewers import annotation_warnings, image_warnings, report_warnings
@@ -164,7 +164,8 @@ def examine_item(of: Object, wrong_offsets: bool, moment: datetime | None) -> Ve
     sop_class = item.text("SOPClassUID")
     family = _FAMILIES.get(sop_class, _ANY)
     node = (iod_of(sop_class) if family is not _ANY else None) or any_object()
-    lacking = list(missing(item, node))
+    items = known(item, node)
+    lacking = list(missing(items))
     repairs = list(_repairs(item, family, lacking))
     around = (*_file_meta(item), *(_OFFSETS if wrong_offsets else ()))
     rewritten = [one for one in around if one.severity is Severity.REPAIR]
@@ -173,12 +174,13 @@ def examine_item(of: Object, wrong_offsets: bool, moment: datetime | None) -> Ve
         mended, unwritable = _mended(of, repairs, rewritten, moment)
         around += unwritable
         item = Item(mended) if mended else item
-        lacking = list(missing(item, node))
+        items = known(item, node)
+        lacking = list(missing(items))
     findings = (
         *around,
         *(repair.finding for repair in repairs),
         *(absent(one, family.name) for one in lacking if one.requirement.type == "1"),
-        *code_faults(item, node),
+        *code_faults(items),
         *value_faults(item),
         *family.faults(replace(of, item=item)),
     )

@@ -62,13 +62,13 @@ class Node:
     requirements
         Attributes that it has to have.
     children
-        Keyword of a sequence -> what its items have to have.
+        Tag of a sequence -> what its items have to have.
     code
         Whether it is a code (PS3.3 8.8).
     """
 
     requirements: list[Requirement] = field(default_factory=list)
-    children: dict[str, Node] = field(default_factory=dict)
+    children: dict[int, Node] = field(default_factory=dict)
     code: bool = False
 
 
@@ -158,7 +158,7 @@ def _add(root: Node, place: tuple[str, ...], found: list[Row]) -> None:
         return
     node = root
     for step in path:
-        node = node.children.setdefault(step, Node())
+        node = node.children.setdefault(tag_of(step), Node())
     if keyword == "CodeMeaning":  # of the Code Sequence Macro, which has a rule of its own
         node.code = True
         return
@@ -185,9 +185,10 @@ def _strictness(row: Row) -> int:
 
 def _close(root: Node) -> None:
     """Let content items hold content items (PS3.3 C.17.3.2.4): the tables stop somewhere."""
-    content = root.children.get("ContentSequence")
+    tag = tag_of("ContentSequence")
+    content = root.children.get(tag)
     if content is not None:
-        content.children["ContentSequence"] = content
+        content.children[tag] = content
 
 
 def _both(first: Condition | None, second: Condition | None) -> Condition | None:

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gateway.dicom.gate.items import Item, has_value
 from gateway.dicom.gate.standard import Node, Requirement
 from gateway.dicom.gate.verdict import Finding
+
+Known = tuple[Item, Node]
+"""A data set or an item, and what the standard says of it."""
+
+
+def known(item: Item, node: Node) -> list[Known]:
+    """Return a data set and all items below it that the standard knows."""
+    found = [(item, node)]
+    for outer, whole in found:  # which grows
+        for tag in outer.elements:
+            if (child := whole.children.get(tag)) is not None:
+                found += [(below, child) for below in outer.items_at(tag)]
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,19 +31,16 @@ class Missing:
     requirement: Requirement
 
 
-def missing(item: Item, node: Node) -> Iterator[Missing]:
-    """Yield what is missing in a data set and in all that the standard knows below it."""
-    elements = item.elements
-    for requirement in node.requirements:
-        element = elements.get(requirement.tag)
-        if element is not None and (requirement.type == "2" or has_value(element)):
-            continue
-        if requirement.condition is None or requirement.condition(item):
-            yield Missing(item, requirement)
-    for keyword, child in node.children.items():
-        if keyword in item:
-            for below in item.items(keyword):
-                yield from missing(below, child)
+def missing(items: Iterable[Known]) -> Iterator[Missing]:
+    """Yield the attributes that items have to have and have not."""
+    for item, node in items:
+        elements = item.elements
+        for requirement in node.requirements:
+            element = elements.get(requirement.tag)
+            if element is not None and (requirement.type == "2" or has_value(element)):
+                continue
+            if requirement.condition is None or requirement.condition(item):
+                yield Missing(item, requirement)
 
 
 def absent(found: Missing, family: str) -> Finding:
@@ -44,14 +54,11 @@ def absent(found: Missing, family: str) -> Finding:
     )
 
 
-def code_faults(item: Item, node: Node) -> Iterator[Finding]:
+def code_faults(items: Iterable[Known]) -> Iterator[Finding]:
     """Yield codes that are not complete (PS3.3 8.8): value, scheme, meaning."""
-    if node.code:
-        yield from _code_fault(item)
-    for keyword, child in node.children.items():
-        if keyword in item:
-            for below in item.items(keyword):
-                yield from code_faults(below, child)
+    for item, node in items:
+        if node.code:
+            yield from _code_fault(item)
 
 
 def _code_fault(item: Item) -> Iterator[Finding]:

@@ -190,9 +190,10 @@ def wrongly_padded(element: Element, item: Item) -> str | None:
     NUL pads UIDs, a space all others. What is malformed otherwise too is left alone.
     """
     value = element.value
-    if isinstance(element, DataElement) or not value or (vr := vr_of(element)) not in TEXT:
+    if isinstance(element, DataElement) or not value or value[-1] not in b" \0":
         return None
-    if value[-1:] != (b" " if vr == "UI" else b"\0"):
+    vr = vr_of(element)
+    if vr not in TEXT or value[-1:] != (b" " if vr == "UI" else b"\0"):
         return None
     try:
         text = text_of(element, item).rstrip("\0 ")

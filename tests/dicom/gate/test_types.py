@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from gateway.dicom.gate import Outcome, Severity, examine
 from gateway.dicom.gate.items import Item
 from gateway.dicom.gate.standard import Node, Requirement, iod_of
+from gateway.dicom.gate.structure import known
 from tests.conftest import SHARED
 from tests.dicom.gate.samples import Sample, judged
 
@@ -35,16 +36,16 @@ def test_annotations_and_reports_of_another_library_pass(
         assert judged(sample.encoded()).findings == ()
 
 
-def demanded(item: Item, node: Node) -> Iterator[tuple[Item, Requirement]]:
+def demanded(sample: Sample) -> Iterator[tuple[Item, Requirement]]:
     """Yield all that an object has because the standard demands it."""
-    for requirement in node.requirements:
-        if requirement.keyword in item and (
-            requirement.condition is None or requirement.condition(item)
-        ):
-            yield item, requirement
-    for keyword, child in node.children.items():
-        for below in item.items(keyword):
-            yield from demanded(below, child)
+    node = iod_of(sample.dataset.SOPClassUID)
+    assert node is not None
+    for item, below in known(Item(sample.dataset), node):
+        for requirement in below.requirements:
+            if requirement.keyword in item and (
+                requirement.condition is None or requirement.condition(item)
+            ):
+                yield item, requirement
 
 
 @pytest.mark.req("REQ-WSI-02", "REQ-GATE-01")
@@ -53,11 +54,9 @@ def test_each_attribute_that_the_standard_demands_is_missed_by_name(
     kind: str, request: pytest.FixtureRequest, images: dict[str, Sample]
 ) -> None:
     sample: Sample = images.get(kind) or request.getfixturevalue(kind)
-    node = iod_of(sample.dataset.SOPClassUID)
-    assert node is not None
     places = [
         (item.place, requirement)
-        for item, requirement in demanded(Item(sample.dataset), node)
+        for item, requirement in demanded(sample)
         if requirement.keyword not in UID_OF_THE_OBJECT + MODULES_OF_ONE
     ]
     assert len(places) > 40
@@ -107,10 +106,10 @@ def test_an_attribute_of_type_1_without_a_value_is_as_good_as_missing(image: Sam
 def test_every_condition_is_of_an_attribute_that_the_tables_have() -> None:
     from gateway.dicom.gate import conditions
 
-    known = set[tuple[str, str]]()
+    listed = set[tuple[str, str]]()
     for sop_class in ("1.2.840.10008.5.1.4.1.1.77.1.6", "1.2.840.10008.5.1.4.1.1.91.1"):
-        known |= set(_pairs(iod_of(sop_class), ""))
-    known |= set(_pairs(iod_of("1.2.840.10008.5.1.4.1.1.88.34"), ""))
+        listed |= set(_pairs(iod_of(sop_class), ""))
+    listed |= set(_pairs(iod_of("1.2.840.10008.5.1.4.1.1.88.34"), ""))
     conditioned = {
         (sequence, keyword)
         for sequence, table in conditions._CONDITIONS.items()
@@ -118,7 +117,7 @@ def test_every_condition_is_of_an_attribute_that_the_tables_have() -> None:
     }
     # The macros of content items and observers are shared by sequences that have a part of them.
     macros = {*conditions._CONTEXT, *conditions._REPORT}
-    assert {(s, k) for s, k in conditioned - known if k not in macros} == set()
+    assert {(s, k) for s, k in conditioned - listed if k not in macros} == set()
 
 
 def _pairs(node: Node | None, sequence: str, depth: int = 0) -> Iterator[tuple[str, str]]:
@@ -126,9 +125,9 @@ def _pairs(node: Node | None, sequence: str, depth: int = 0) -> Iterator[tuple[s
     for requirement in node.requirements:
         assert keyword_for_tag(requirement.tag) == requirement.keyword
         yield sequence, requirement.keyword
-    for keyword, child in node.children.items():
+    for tag, child in node.children.items():
         if depth < 8:
-            yield from _pairs(child, keyword, depth + 1)
+            yield from _pairs(child, keyword_for_tag(tag), depth + 1)
 
 
 # -- objects that others made

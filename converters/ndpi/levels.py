@@ -25,6 +25,7 @@ _WINDOW = 1 << 24  # bytes of a strip that are searched for markers at once
 _LOOKED_AT = 128  # stripes of a level before which there must be a marker
 _MOST_STRIPES = 1 << 24
 _SHORTEST = 4  # bytes of a stripe and the marker behind it
+_BLOCK = 512  # bytes that no coded block of 8 x 8 samples exceeds
 _EOI = b"\xff\xd9"
 
 
@@ -108,6 +109,10 @@ def scan_of(page: Page) -> Scan:
     interval = int.from_bytes(intervals[-1]) if intervals else 0
     grid = _stripe_grid(frame, size, interval)
     stripes = _stripes(page, grid, offset, len(header), length) if grid else None
+    if grid and stripes and int(stripes.lengths.max()) > _BLOCK * grid.blocks(frame):
+        raise SlideUnreadable(
+            f"A stripe of page {page.index} has more bytes than its pixels can take."
+        )
     return Scan(page.index, *size, header, frame, interval, offset, length, stripes)
 
 
@@ -145,6 +150,12 @@ class _Grid:
     rows: int
     across: int
     down: int
+
+    def blocks(self, frame: JpegFrame) -> int:
+        """Return the number of blocks of a stripe."""
+        mcu_columns, mcu_rows = frame.mcu
+        of_mcu = sum(wide * high for wide, high in frame.sampling)
+        return self.columns // mcu_columns * (self.rows // mcu_rows) * of_mcu
 
 
 def _stripe_grid(frame: JpegFrame, size: tuple[int, int], interval: int) -> _Grid | None:

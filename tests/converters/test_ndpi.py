@@ -559,6 +559,15 @@ def test_what_cannot_be_is_refused(tags: Tags, message: str, tmp_path: Path) -> 
         scanned(path)
 
 
+def test_a_stripe_that_is_larger_than_pixels_can_be_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "slide.ndpi"
+    level = encode_striped(draw_scene(512, 64, seed=1), 512)
+    with NdpiWriter(path) as file:
+        append_level(file, level, lens=20, gap=100_000)
+    with pytest.raises(SlideUnreadable, match="more bytes than its pixels"):
+        scanned(path)
+
+
 def test_a_base_level_without_markers_needs_libturbojpeg(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -104,7 +104,10 @@ class Companion:
         # Not at once: the server is forking its own processes now, which must not get our pipes.
         while not self._stopping.wait(_LOOK_EVERY_S):
             with subprocess.Popen(
-                self._command, env=self._environment, stdout=subprocess.DEVNULL
+                self._command,
+                env=self._environment,
+                stdout=subprocess.DEVNULL,
+                process_group=0,  # Ctrl-C is for the server, which ends this one
             ) as process:
                 while process.poll() is None and not self._stopping.wait(0.2):
                     continue

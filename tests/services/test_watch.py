@@ -366,6 +366,8 @@ def test_a_slide_of_nobody_waits_for_its_row_in_the_worklist(
     for _ in range(50):
         assert looker.after(SETTLE_S) == []
     assert said("unmatched") == 1
+    (waits,) = looker.services.quarantine.waiting()
+    assert waits.file.path == str(folder / "one.svs")
     write_csv(worklist, {"barcode": "B2"}, {"barcode": "B1"})
     for _ in range(50):
         looker.after(SETTLE_S)
@@ -566,6 +568,26 @@ def test_nothing_watches_when_the_server_was_killed(folder: Path, tmp_path: Path
         process.kill()
         process.stdout.read()
     soon(lambda: not Path(f"/proc/{watching}").exists())
+
+
+def test_ctrl_c_ends_all_processes_and_is_no_error(folder: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    command = [sys.executable, "-m", "gateway.cli", "serve", "--data", str(data), "--port", "0"]
+    with subprocess.Popen(
+        [*command, "--watch", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        beside = [process_of(data, name) for name in ("watch", "worker")]
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert said.splitlines() == ["No identity provider is configured: only this machine is served."]
+    soon(lambda: not any(Path(f"/proc/{one}").exists() for one in beside))
 
 
 def test_a_folder_that_cannot_be_watched_is_said_at_once(tmp_path: Path) -> None:

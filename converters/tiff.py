@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader, FileIO
 from pathlib import Path
 
 from tifffile import TiffFile, TiffPage
@@ -29,6 +30,18 @@ class _Complaints(logging.Handler):
             self.messages.append(message)
 
 
+class _Bounded(BufferedReader):
+    """A file of which no more is read than there is: damaged tags ask for gigabytes."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(FileIO(os.fspath(path)))
+        self._size = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = max(0, self._size - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left))
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[TiffFile]:
     """Open a TIFF; whatever goes wrong with its structure while it is open is SlideUnreadable."""
@@ -38,7 +51,10 @@ def opened(path: Path) -> Iterator[TiffFile]:
     try:
         with told(path):
             # tifffile would read a file otherwise that is called .ndpi.
-            with TiffFile(path, _multifile=False, is_ndpi=False) as tiff:
+            with (
+                _Bounded(path) as file,
+                TiffFile(file, _multifile=False, is_ndpi=False) as tiff,
+            ):
                 yield tiff
             if complaints.messages:
                 raise SlideUnreadable(_damaged(path, complaints.messages[0]))

@@ -1,39 +1,35 @@
 """Slides that only OpenSlide can read: decoded when they are added, and encoded once.
 
-OpenSlide is imported when such a slide is read, and not before.
+How OpenSlide is called is told in :mod:`converters.drawing`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from math import prod
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from converters.drawing import Drawing, Opened, Rgba
 from converters.encoding import Encoder, Encoding, Pixels, jpeg, jpeg_2000
 from converters.pictures import native
 from converters.sources import LossyStep, ScannedSlide, SlideFacts, SlideImage
 from converters.stated import positive
 from converters.tiff import told as told_of
-from gateway.core.errors import SlideUnreadable, Unavailable
+from gateway.core.errors import SlideUnreadable
 from gateway.core.frames import TileGrid
 from gateway.core.geometry import Placement
 from gateway.core.instances import Flavour
 from gateway.core.ports import Progress, Scratch
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 _TILE = 512
 _COARSEST_UM = 100.0
 """Spacing of a base level; what is stated above it is no spacing of a microscope."""
 
-_LONGEST_SIDE = 1 << 22  # pixels: a slide of 76 mm at 0.02 um
+_MOST_FRAMES = 4_000_000  # of the base level: 76 x 26 mm at 0.045 um
 _MOST_PIXELS = 1 << 26  # of a label or an overview: they are held in memory
 _FLAVOURS = {"label": Flavour.LABEL, "macro": Flavour.OVERVIEW, "thumbnail": Flavour.THUMBNAIL}
 _ESTIMATED = (
@@ -115,73 +111,49 @@ def read_decoded(
     SlideUnreadable
         If it cannot read the slide.
     """
-    _library(path)
-    with told_of(path), _opened(path) as slide:
+    with Drawing(path) as drawing:
+        slide = drawing.opened()
+    with told_of(path):
         known = told(slide.properties)
         area = _area(slide)
-        pixel_bytes = 3 * sum(columns * rows for columns, rows in slide.level_dimensions)
-        profile = slide.read_region((0, 0), slide.level_count - 1, (1, 1)).info.get("icc_profile")
         facts = _facts(slide, known, area)
-    stored = sum(file.stat().st_size for file in files)
-    ratio = max(1.0, pixel_bytes / stored)
+        stored = sum(file.stat().st_size for file in files)
+    ratio = max(1.0, 3 * sum(map(prod, slide.sizes)) / stored)
     encoding = jpeg() if known.lossy_method else jpeg_2000()
     levels = (LossyStep(known.lossy_method, ratio),) if known.lossy_method else ()
     pictures = (LossyStep("ISO_10918_1", ratio),)  # nearly all are JPEG, and none says it is not
 
     def decode(scratch: Scratch, progress: Progress | None) -> tuple[SlideImage, ...]:
-        with _opened(path) as again:
-            encoded = _levels(again, area, encoding, levels, scratch, progress)
-            return (*encoded, *_pictures(again, area, pictures))
+        with Drawing(path, processes=2) as drawing:
+            canvas = _Canvas(drawing, area, _background(slide))
+            encoded = _levels(canvas, encoding, levels, scratch, progress)
+            return (*encoded, *_pictures(canvas, slide, pictures))
 
-    name = f"{_version(path)}, {encoding.name}"
-    return ScannedSlide(fingerprint, facts, profile, (), decode, name)
-
-
-def _library(path: Path) -> ModuleType:
-    """Import OpenSlide, or say how to install it."""
-    try:
-        import openslide
-    except (ImportError, OSError) as error:
-        raise Unavailable(
-            f"{path} can only be read with OpenSlide, which is not installed: "
-            "pip install 'slidegate[formats]', or openslide-python and openslide-bin."
-        ) from error
-    module: ModuleType = openslide
-    return module
+    name = f"OpenSlide {slide.version}, {encoding.name}"
+    return ScannedSlide(fingerprint, facts, slide.profile, (), decode, name)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    openslide = _library(path)
-    try:
-        with openslide.OpenSlide(path) as slide:
-            yield slide
-    except openslide.OpenSlideError as error:
-        raise SlideUnreadable(
-            f"{path} cannot be read: {error}. Copy it again from the scanner, with all its files."
-        ) from error
-    except (ArithmeticError, ValueError) as error:  # levels without pixels, malformed properties
-        raise SlideUnreadable(
-            f"{path} states what cannot be; copy it again from the scanner ({error})."
-        ) from error
+@dataclass(frozen=True, slots=True)
+class _Canvas:
+    """What is drawn: a slide, the part of it that is kept, and the colour behind it."""
+
+    drawing: Drawing
+    area: _Area
+    colour: tuple[int, int, int]
 
 
-def _version(path: Path) -> str:
-    return f"OpenSlide {_library(path).__library_version__}"
-
-
-def _facts(slide: Any, known: Told, area: _Area) -> SlideFacts:
+def _facts(slide: Opened, known: Told, area: _Area) -> SlideFacts:
     properties = slide.properties
     remarks = [*known.remarks, _ESTIMATED]
-    if left_out := slide.level_count - len(area.levels):
+    if left_out := len(slide.sizes) - len(area.levels):
         remarks.append(
             f"{left_out} levels that show another area than the base level were left out."
         )
     placement = None
-    if (area.left, area.top, *area.sizes[0]) != (0, 0, *slide.dimensions):
-        placement = Placement.nominal(*slide.dimensions, left=area.left, top=area.top)
+    if (area.left, area.top, *area.sizes[0]) != (0, 0, *slide.sizes[0]):
+        placement = Placement.nominal(*slide.sizes[0], left=area.left, top=area.top)
         remarks.append(
-            f"Of the scanner's canvas of {slide.dimensions[0]} x {slide.dimensions[1]} pixels only "
+            f"Of the scanner's canvas of {slide.sizes[0][0]} x {slide.sizes[0][1]} pixels only "
             f"the scanned part was kept; it begins at column {area.left} and row {area.top}. The "
             "canvas was assumed to begin in the corner of the slide, with the label to the left."
         )
@@ -206,17 +178,18 @@ def _spacing_um(properties: Properties) -> tuple[float, float] | None:
     return None
 
 
-def _area(slide: Any) -> _Area:
+def _area(slide: Opened) -> _Area:
     """Return the whole canvas, or what was scanned of it if OpenSlide knows that.
 
     Its edges are put where pixels of all levels begin: nothing is shifted by a part of a pixel,
     and all levels show exactly the same area.
     """
-    if max(slide.dimensions) > _LONGEST_SIDE:
-        raise SlideUnreadable(f"A slide of {slide.dimensions} pixels cannot be.")
-    levels = tuple(number for number in range(slide.level_count) if _fits(slide, number))
-    downsamples = tuple(float(slide.level_downsamples[number]) for number in levels)
-    sizes = tuple(slide.level_dimensions[number] for number in levels)
+    if not 0 < prod(slide.sizes[0]) <= _MOST_FRAMES * _TILE**2:
+        columns, rows = slide.sizes[0]
+        raise SlideUnreadable(f"A slide of {columns} x {rows} pixels is larger than slides are.")
+    levels = tuple(number for number in range(len(slide.sizes)) if _fits(slide, number))
+    downsamples = tuple(slide.downsamples[number] for number in levels)
+    sizes = tuple(slide.sizes[number] for number in levels)
     names = [f"openslide.bounds-{name}" for name in ("x", "y", "width", "height")]
     step = round(downsamples[-1])
     whole = all(abs(factor - round(factor)) < 1e-6 for factor in downsamples)
@@ -230,24 +203,25 @@ def _area(slide: Any) -> _Area:
     return _Area(0, 0, levels, sizes, downsamples)
 
 
-def _fits(slide: Any, level: int) -> bool:
+def _fits(slide: Opened, level: int) -> bool:
     """Whether a level shows what the base level does, to less than a pixel of its own."""
-    columns, rows = slide.level_dimensions[level]
-    across, down = slide.dimensions[0] / columns, slide.dimensions[1] / rows
+    columns, rows = slide.sizes[level]
+    if min(columns, rows) < 1:
+        return False
+    across, down = slide.sizes[0][0] / columns, slide.sizes[0][1] / rows
     factor = across if columns > rows else down
-    misfit = slide.dimensions[0] / factor - columns, slide.dimensions[1] / factor - rows
+    misfit = slide.sizes[0][0] / factor - columns, slide.sizes[0][1] / factor - rows
     return bool(max(map(abs, misfit)) < 1 + 1 / min(columns, rows))
 
 
 def _levels(
-    slide: Any,
-    area: _Area,
+    canvas: _Canvas,
     encoding: Encoding,
     earlier: tuple[LossyStep, ...],
     scratch: Scratch,
     progress: Progress | None,
 ) -> list[SlideImage]:
-    colour = _background(slide)
+    area = canvas.area
     grids = [TileGrid(columns, rows, _TILE, _TILE) for columns, rows in area.sizes]
     encoder = Encoder(scratch, progress, sum(grid.count for grid in grids))
     images: list[SlideImage] = []
@@ -258,35 +232,32 @@ def _levels(
                 area.left + round(column * _TILE * factor),
                 area.top + round(row * _TILE * factor),
             )
-            return _opaque(slide.read_region(place, level, (_TILE, _TILE)), colour)
+            return _opaque(canvas.drawing.region(place, level, (_TILE, _TILE)), canvas.colour)
 
         images.append(encoder.level(encoding, grid, tile, earlier))
     return images
 
 
-def _pictures(slide: Any, area: _Area, earlier: tuple[LossyStep, ...]) -> Iterator[SlideImage]:
+def _pictures(
+    canvas: _Canvas, slide: Opened, earlier: tuple[LossyStep, ...]
+) -> Iterator[SlideImage]:
     """Yield label, overview and thumbnail; a thumbnail of a level's size would be it twice."""
-    colour = _background(slide)
     for name, flavour in _FLAVOURS.items():
-        width, height = (
-            int(slide.properties.get(f"openslide.associated.{name}.{side}", 0))
-            for side in ("width", "height")
-        )
-        if 0 < width * height <= _MOST_PIXELS:
-            picture = _opaque(slide.associated_images[name], colour)
-            if flavour is not Flavour.THUMBNAIL or picture.shape[1::-1] not in area.sizes:
+        sides = (f"openslide.associated.{name}.{side}" for side in ("width", "height"))
+        if 0 < prod(int(slide.properties.get(side, 0)) for side in sides) <= _MOST_PIXELS:
+            picture = _opaque(canvas.drawing.picture(name), canvas.colour)
+            if flavour is not Flavour.THUMBNAIL or picture.shape[1::-1] not in canvas.area.sizes:
                 yield native(flavour, picture, earlier)
 
 
-def _background(slide: Any) -> tuple[int, int, int]:
+def _background(slide: Opened) -> tuple[int, int, int]:
     """Return the colour that the scanner states for where it scanned nothing; else white."""
     red, green, blue = bytes.fromhex(slide.properties.get("openslide.background-color", "FFFFFF"))
     return red, green, blue
 
 
-def _opaque(picture: Image, colour: tuple[int, int, int]) -> Pixels:
+def _opaque(rgba: Rgba, colour: tuple[int, int, int]) -> Pixels:
     """Return RGB pixels; what is transparent shows the background."""
-    rgba = np.asarray(picture.convert("RGBA"))
     alpha = rgba[..., 3:]
     if alpha.min() == 255:
         return np.ascontiguousarray(rgba[..., :3])

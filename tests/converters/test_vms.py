@@ -23,7 +23,6 @@ from wsidicom import WsiDicom
 
 from converters.convert import convert
 from converters.encoding import jpeg
-from converters.library import ScannerFiles
 from converters.plan import plan_slide
 from converters.sources import format_of
 from gateway.bootstrap import Services, open_services
@@ -260,6 +259,16 @@ def test_a_full_disk_leaves_nothing(copy: Path, tmp_path: Path) -> None:
     assert not list(data.rglob("*.dcm"))
 
 
+def test_a_file_that_ends_openslide_does_not_end_us(copy: Path, tmp_path: Path) -> None:
+    first, second = copy.with_name("slide-0.jpg"), copy.with_name("slide-1.jpg")
+    first.write_bytes(second.read_bytes())
+    Image.new("RGB", (1024, 1024)).save(second, "JPEG", restart_marker_blocks=8, subsampling=0)
+    services = opened(tmp_path / "data")
+    with pytest.raises(SlideUnreadable, match="OpenSlide gave up"):
+        services.ingest.add(str(copy))
+    assert services.ingest.slides() == []
+
+
 def test_a_damaged_slide_is_refused_without_a_trace(copy: Path, tmp_path: Path) -> None:
     image = copy.with_name("slide-0.jpg")
     os.truncate(image, image.stat().st_size // 2)
@@ -270,10 +279,10 @@ def test_a_damaged_slide_is_refused_without_a_trace(copy: Path, tmp_path: Path) 
     assert not list((tmp_path / "data").rglob("*.dcm"))
 
 
-def test_a_slide_with_a_level_without_pixels_is_refused(tmp_path: Path) -> None:
-    make_vms(tmp_path / "flat.vms", columns=1152, rows=64)
-    with pytest.raises(SlideUnreadable, match="states what cannot be"):
-        ScannerFiles().plan(str(tmp_path / "flat.vms"))
+def test_a_level_without_pixels_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "flat.vms"
+    make_vms(path, columns=1152, rows=64)
+    assert "levels that show another area" in format_of(path).read(path).facts.remarks[-1]
 
 
 # -- OpenSlide

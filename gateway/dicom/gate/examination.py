@@ -170,7 +170,7 @@ def examine_item(of: Object, wrong_offsets: bool, moment: datetime | None) -> Ve
     around = (*_file_meta(item), *(_OFFSETS if wrong_offsets else ()))
     rewritten = [one for one in around if one.severity is Severity.REPAIR]
     mended = None
-    if repairs or rewritten:
+    if (repairs or rewritten) and not _hopeless(lacking):
         mended, unwritable = _mended(of, repairs, rewritten, moment)
         around += unwritable
         item = Item(mended) if mended else item
@@ -207,6 +207,11 @@ def _repairs(item: Item, family: Family, lacking: list[Missing]) -> Iterator[Rep
         if repair.item.path(repair.keyword) not in places:
             yield repair
     yield from padding_repairs(item)
+
+
+def _hopeless(lacking: list[Missing]) -> bool:
+    """Whether something is missing that no repair supplies: the object will be held anyway."""
+    return any(one.requirement.kind == "1" for one in lacking)
 
 
 def _mended(

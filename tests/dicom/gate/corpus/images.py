@@ -59,8 +59,13 @@ header("image", HELD, "WSI-VALUE", "a depth below 0", setting("ImagedVolumeDepth
 
 
 def signed(dataset: Dataset) -> None:
-    dataset.DigitalSignaturesSequence = [Dataset()]
-    dataset.DigitalSignaturesSequence[0].MACIDNumber = 1
+    signature = Dataset()
+    signature.MACIDNumber = 1
+    signature.DigitalSignatureUID = "2.25.1"
+    signature.DigitalSignatureDateTime = "20260102"
+    signature.CertificateType = "X509_1993_SIG"
+    signature.CertificateOfSigner = signature.Signature = b"none"
+    dataset.DigitalSignaturesSequence = [signature]
     del dataset.PatientSex
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from gateway.bootstrap import Services
 from gateway.core.errors import GatewayError
+from gateway.core.identity import CorrectionKind
 from gateway.core.queries import QueryLevel
 from tests.factories import make_svs
-from tests.services.test_identity import DETAILS, IDENTITY, correct, found, opened
+from tests.services.test_identity import DETAILS, IDENTITY, found, opened
 
 
 class Doors(RuleBasedStateMachine):
@@ -53,51 +53,56 @@ class Doors(RuleBasedStateMachine):
             shown[str(match["SOPInstanceUID"])] = person
         return shown
 
-    rows = st.builds(
-        lambda barcode, person, name, order: (
-            {"barcode": barcode, "patient_id": person + name}
-            | {"slide_id": barcode}
-            | {"accession": order, "accession_issuer": "HOSPITAL" if order else ""}
-        ),
-        st.sampled_from(["B1", "B2"]),
-        st.sampled_from(["ann", "ben"]),
-        st.sampled_from(["", "_2"]),
-        st.sampled_from(["", "S1", "S2"]),
-    )
     slides = st.sampled_from([0, 1])
+    people = st.sampled_from(["ann", "ben", "ann_2"])
+    orders = st.sampled_from(["S1", "S2", ""])
 
-    @rule(number=slides, row=st.none() | rows)
-    def add(self, number: int, row: dict[str, str] | None) -> None:
-        self.does(row, lambda services: services.ingest.add(str(SLIDES[number])))
+    @rule(number=slides, person=people, order=orders)
+    def add(self, number: int, person: str, order: str) -> None:
+        self.does(row(number, person, order), adding(number))
 
-    @rule(number=slides, row=rows)
-    def match(self, number: int, row: dict[str, str]) -> None:
-        self.does(row, lambda services: services.quarantine.match(str(SLIDES[number]), "1"))
+    @rule(number=slides)
+    def add_as_nobodys(self, number: int) -> None:
+        self.does(None, adding(number))
 
-    @rule(row=rows)
-    def match_all(self, row: dict[str, str]) -> None:
-        self.does(row, lambda services: services.quarantine.match_all())
+    @rule(number=slides, person=people, order=orders)
+    def add_without_a_match_and_match(self, number: int, person: str, order: str) -> None:
+        self.does(row(1 - number, person, order), adding(number))
+        self.does(row(number, person, order), lambda services: services.quarantine.match_all())
 
-    @rule(number=slides, name=st.sampled_from(["", "_2", "_3"]))
-    def details(self, number: int, name: str) -> None:
-        """Correct what is said of the same person."""
+    @rule(number=slides, record=st.sampled_from(["", "_2"]), order=orders)
+    def details(self, number: int, record: str, order: str) -> None:
+        """Say another thing of the same person."""
         for slide in opened(self.data).ingest.slides():
             if slide.file.path == str(SLIDES[number]):
-                (match, *_) = [
-                    one
-                    for one in found(opened(self.data))
-                    if one["StudyInstanceUID"] == slide.study
-                ]
-                person = str(match["PatientID"] or "ann").partition("_")[0]
-                row = {"barcode": f"B{number + 1}", "patient_id": person + name}
-                self.does(row, partial(self.correct_details, row, SLIDES[number]))
+                person = self.owners.get(slide.study, "ann")
+                self.does(row(number, person + record, order), correcting(DETAILS, number))
 
-    def correct_details(self, row: dict[str, str], slide: Path, _: Services) -> None:
-        correct(self.data, DETAILS, row, slide)
+    @rule(number=slides, person=people, order=orders)
+    def identity(self, number: int, person: str, order: str) -> None:
+        self.does(row(number, person, order), correcting(IDENTITY, number))
 
-    @rule(number=slides, row=rows)
-    def identity(self, number: int, row: dict[str, str]) -> None:
-        self.does(row, lambda _: correct(self.data, IDENTITY, row, SLIDES[number]))
+
+def row(number: int, person: str, order: str) -> dict[str, str]:
+    issuer = "HOSPITAL" if order else ""
+    return {
+        "barcode": f"B{number + 1}",
+        "patient_id": person,
+        "accession": order,
+        "accession_issuer": issuer,
+    }
+
+
+def adding(number: int) -> Callable[[Services], object]:
+    return lambda services: services.ingest.add(str(SLIDES[number]))
+
+
+def correcting(kind: CorrectionKind, number: int) -> Callable[[Services], object]:
+    def act(services: Services) -> None:
+        corrections = services.corrections
+        corrections.apply(corrections.plan(str(SLIDES[number]), None, kind, "tester", "wrong"))
+
+    return act
 
 
 SLIDES: list[Path] = []
@@ -108,6 +113,12 @@ def test_no_uid_ever_shows_two_patients(tmp_path: Path) -> None:
     SLIDES[:] = [tmp_path / "one.svs", tmp_path / "two.svs"]
     for number, path in enumerate(SLIDES, 1):
         make_svs(path, extra_description=f"|Barcode = B{number}", seed=number)
-    run_state_machine_as_test(
-        Doors, settings=settings(max_examples=25, stateful_step_count=12, deadline=None)
+    # The same sequences each time: they are known to find each safeguard that is taken away.
+    steps = settings(
+        max_examples=40,
+        stateful_step_count=10,
+        deadline=None,
+        derandomize=True,
+        phases=[Phase.generate],
     )
+    run_state_machine_as_test(Doors, settings=steps)

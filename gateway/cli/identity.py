@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,7 +100,7 @@ def _emit_waiting(slide: QuarantinedSlide, as_json: bool) -> None:
         "at": _time(slide.at),
     }
     barcode = f"barcode {slide.barcode}" if slide.barcode else "no barcode"
-    text = f"{slide.file.path}: {barcode}, waits since {_time(slide.at)}: {slide.reason}\n"
+    text = f"{slide.file.path}: {barcode}, tried {_time(slide.at)}: {slide.reason}\n"
     options.emit(record, f"{text}  fingerprint {slide.file.fingerprint}", as_json)
 
 
@@ -158,7 +158,7 @@ def correct(
         assert slide is not None
         assert reason is not None
         planned = corrections.plan(
-            slide, row, CorrectionKind(str(kind)), getpass.getuser(), reason.strip()
+            slide, row, CorrectionKind(str(kind)), _operator(), reason.strip()
         )
         if not dry_run:
             corrections.apply(planned)
@@ -207,6 +207,16 @@ def _emit_correction(correction: Correction, as_json: bool) -> None:
         f"{correction.study}{to}: {correction.reason}\n  {', '.join(correction.keywords)}"
     )
     options.emit(record, text, as_json)
+
+
+def _operator() -> str:
+    """Return the user of the operating system, as it knows who runs this process."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # as in many a container
+        return f"user {os.getuid()}"
 
 
 def _time(seconds: float) -> str:

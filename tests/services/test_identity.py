@@ -526,6 +526,8 @@ def test_a_running_server_shows_corrections_at_once(
 
     listed = slidegate("correct", "--list", "--data", data, "--json").stdout.splitlines()
     assert [json.loads(one)["reason"] for one in listed] == ["spelling", "swapped"]
+    user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
+    assert {json.loads(one)["actor"] for one in listed} == {user}
     assert not any(word in "".join(listed) for word in ("Ann", "Ben", "山田"))
     assert "swapped" in slidegate("correct", "--list", "--data", data).stdout
 

@@ -94,6 +94,18 @@ def _jpeg(_: Path) -> list[bytes]:
     return [*found, strip.removesuffix(_EOI) + restarts + _EOI]
 
 
+def _cut(_: Path) -> list[bytes]:
+    """Return blocks of all kinds of subsampling."""
+    picture = Image.fromarray(draw_scene(96, 64, seed=0))
+    found: list[bytes] = []
+    for subsampling in ("4:4:4", "4:2:2", "4:2:0"):
+        stream = BytesIO()
+        options = {"quality": 20, "subsampling": subsampling, "restart_marker_blocks": 2}
+        picture.save(stream, "JPEG", **options)
+        found.append(stream.getvalue())
+    return found
+
+
 def _jpeg_2000(_: Path) -> list[bytes]:
     """Return code streams with and without loss, in one tile and in several."""
     picture = Image.fromarray(draw_scene(32, 32, seed=0))
@@ -146,6 +158,7 @@ _SEEDS: dict[str, Callable[[Path], list[bytes]]] = {
     "converters.svs": _svs,
     "jpeg": _jpeg,
     "jpeg2000": _jpeg_2000,
+    "cut": _cut,
     "part10": _part10,
     "gate": _gate,
 }

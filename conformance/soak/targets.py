@@ -11,11 +11,13 @@ from functools import partial
 from pathlib import Path
 
 from conformance.soak.slides import SLIDES, FuzzedSlide
+from converters import lossless
 from converters.jpeg import frame_prefix, join_strips
 from converters.library import ScannerFiles
 from converters.sources import FORMATS
 from gateway.core.bitstreams import jpeg_2000_frame, jpeg_frame, restart_intervals, states_rgb
 from gateway.core.errors import GatewayError, InvalidDataset
+from gateway.core.frames import Crop, TileGrid
 from gateway.dicom.gate import Outcome, examine, summarise
 from gateway.dicom.part10 import encode_header
 from gateway.dicom.reader import ReadPart10, read_part10
@@ -107,6 +109,11 @@ def _jpeg(data: bytes) -> None:
     join_strips(streams[1:] or streams, streams[0], rgb=rgb)
 
 
+def _cut(data: bytes) -> None:
+    """Cut a block of NDPI into tiles, as a request for one of them does."""
+    lossless.cut(data, Crop(TileGrid(96, 64, 32, 32), 3, 2))
+
+
 def _jpeg_2000(data: bytes) -> None:
     jpeg_2000_frame(data)
 
@@ -153,5 +160,6 @@ TARGETS = {
     "jpeg2000": Target(_jpeg_2000, 250_000),
     "part10": Target(_part10, 300_000),
     "gate": Target(_gate, 60_000),
+    **({"cut": Target(_cut, 100_000)} if lossless.available() else {}),
 }
 """By name; a scanner's format is named by its module."""

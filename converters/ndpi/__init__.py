@@ -20,9 +20,9 @@ from converters.ndpi.facts import facts_of
 from converters.ndpi.levels import Scan, scan_of
 from converters.ndpi.pages import NdpiFile, Page, detects, opened, pages_of
 from converters.ndpi.tiles import Tiled, cut, joined, stacked
-from converters.sources import Choices, FocalStack, ScannedSlide, SlideFacts, SlideImage, Tiling
+from converters.sources import Choices, FocalStack, ScannedSlide, SlideImage, Tiling
 from gateway.core.bitstreams import states_rgb
-from gateway.core.errors import SlideUnreadable
+from gateway.core.errors import GatewayError, SlideUnreadable
 from gateway.core.frames import FrameTable, TileGrid
 from gateway.core.instances import JPEG_BASELINE, Flavour
 
@@ -51,9 +51,8 @@ def read(path: Path, choices: Choices | None = None) -> ScannedSlide:
     Raises
     ------
     SlideUnreadable
-        If it is damaged, or of a kind that is not supported; the message says which.
-    Unavailable
-        If a library that it needs is not installed.
+        If it is damaged, of a kind that is not supported, or needs a library that is not
+        installed; the message says which.
     """
     choices = choices or Choices()
     with opened(path) as file:
@@ -63,29 +62,25 @@ def read(path: Path, choices: Choices | None = None) -> ScannedSlide:
         scans = _levels(planes[middle])
         facts = facts_of(pages[scans[0].page], scans[0])
         luminance = 0 if facts.fluorescence else 255
-        chosen, tiled = _tiled(scans, luminance, choices.tiling)
-        remarks = [_TILINGS[chosen]]
-        stack = _stack(sorted(planes)) if choices.all_focal_planes else None
-        if stack is None:
-            images = [_volume(level, None) for level in tiled]
-            images += _overviews(pages)
-            if len(planes) > 1:
-                remarks.append(f"Of {len(planes)} focal planes, the one at {middle} nm is here.")
-        else:
-            others = [
-                tiled if nm == middle else _tiled(_levels(planes[nm]), luminance, chosen)[1]
-                for nm in sorted(planes)
-            ]
-            tiled = _stacked(others)
-            images = [_volume(level, stack) for level in tiled]
+        tiling, tiled = _tiled(scans, luminance, choices.tiling)
+        remarks, stack = [_TILINGS[tiling]], None
+        if choices.all_focal_planes and len(planes) > 1:
+            stack = _stack(sorted(planes))
+            others = (_levels(planes[nm]) for nm in sorted(planes))
+            tiled = _stacked([_tiled(levels, luminance, tiling)[1] for levels in others])
             remarks.append(_STACKED.format(stack.count, min(planes), max(planes)))
+        elif len(planes) > 1:
+            remarks.append(f"Of {len(planes)} focal planes, the one at {middle} nm is here.")
         remarks += _left_out(scans, tiled)
+        images = [_volume(level, stack) for level in tiled]
+        if stack is None:
+            images += _overviews(pages, remarks)
         return ScannedSlide(
             _fingerprint(file, pages),
-            _remarked(facts, remarks),
+            replace(facts, remarks=tuple(remarks)),
             None,
             tuple(images),
-            tiling=f"{chosen.value}, focal planes" if stack else chosen.value,
+            tiling=f"{tiling.value}, focal planes" if stack else tiling.value,
         )
 
 
@@ -124,10 +119,8 @@ def _levels(pages: Sequence[Page]) -> list[Scan]:
     return scans
 
 
-def _stack(planes_nm: Sequence[int]) -> FocalStack | None:
-    """Return what the focal planes are, the lowest first, or None if there is one only."""
-    if len(planes_nm) == 1:
-        return None
+def _stack(planes_nm: Sequence[int]) -> FocalStack:
+    """Return what several focal planes are, the lowest first."""
     steps = [above - below for below, above in pairwise(planes_nm)]
     if max(steps) - min(steps) > _EVEN * max(steps):
         raise SlideUnreadable(
@@ -184,27 +177,33 @@ def _volume(level: Tiled, stack: FocalStack | None) -> SlideImage:
     )
 
 
-def _overviews(pages: Sequence[Page]) -> Iterator[SlideImage]:
-    """Return the macro: the whole glass, label included, as one JPEG of the file."""
-    for page in pages:
-        if page.number(_LENS) == _MACRO:
-            scan = scan_of(page)
-            columns, rows = scan.columns, scan.rows
-            if (columns, rows) != (scan.frame.columns, scan.frame.rows) or (
-                columns * rows > _MOST_PIXELS
-            ):
-                raise SlideUnreadable(f"Page {page.index} is no picture of the whole slide.")
-            place = (np.array([scan.offset], np.int64), np.array([scan.length], np.int64))
-            yield SlideImage(
-                Flavour.OVERVIEW,
-                TileGrid(columns, rows, columns, rows),
-                FrameTable(b"", *place),
-                None,
-                "YBR_FULL_422",
-                JPEG_BASELINE,
-                True,
-            )
-            return
+def _overviews(pages: Sequence[Page], remarks: list[str]) -> Iterator[SlideImage]:
+    """Return the macro: the whole glass, label included; one that cannot be read is left out."""
+    macro = next((page for page in pages if page.number(_LENS) == _MACRO), None)
+    if macro is None:
+        return
+    try:
+        scan = scan_of(macro)
+    except GatewayError as error:
+        remarks.append(f"The macro cannot be read and is left out: {error.detail}")
+        return
+    columns, rows = scan.columns, scan.rows
+    stated = (columns, rows) == (scan.frame.columns, scan.frame.rows)
+    if not stated or columns * rows > _MOST_PIXELS:
+        remarks.append(
+            f"The macro is not as large as it states ({columns} x {rows} pixels) and is left out."
+        )
+        return
+    place = (np.array([scan.offset], np.int64), np.array([scan.length], np.int64))
+    yield SlideImage(
+        Flavour.OVERVIEW,
+        TileGrid(columns, rows, columns, rows),
+        FrameTable(b"", *place),
+        None,
+        "YBR_FULL_422",
+        JPEG_BASELINE,
+        True,
+    )
 
 
 def _left_out(scans: Sequence[Scan], tiled: Sequence[Tiled]) -> Iterator[str]:
@@ -214,10 +213,6 @@ def _left_out(scans: Sequence[Scan], tiled: Sequence[Tiled]) -> Iterator[str]:
         if (scan.columns, scan.rows) not in kept:
             reason = "other stripes" if scan.stripes else "no restart markers"
             yield f"The level of {scan.columns} x {scan.rows} pixels has {reason} and is left out."
-
-
-def _remarked(facts: SlideFacts, remarks: Sequence[str]) -> SlideFacts:
-    return replace(facts, remarks=(*facts.remarks, *remarks))
 
 
 # -- the fingerprint

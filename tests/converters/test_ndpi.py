@@ -530,6 +530,20 @@ def test_a_slide_cut_anywhere_is_refused(kept: int, made: NdpiTruth, tmp_path: P
         scanned(path)
 
 
+def test_a_macro_that_cannot_be_read_is_left_out_and_that_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "slide.ndpi"
+    with NdpiWriter(path) as file:
+        append_level(file, encode_striped(draw_scene(512, 256, seed=1), 512), lens=20)
+        begin = file.place
+        append_macro(file, draw_scene(1188, 406, seed=2))
+    data = bytearray(path.read_bytes())
+    data[begin : begin + 2] = b"no"
+    path.write_bytes(data)
+    slide = scanned(path)
+    assert [image.flavour for image in slide.images] == [Flavour.VOLUME]
+    assert any("macro cannot be read and is left out" in one for one in slide.facts.remarks)
+
+
 def test_directories_in_a_circle_are_refused(made: NdpiTruth, tmp_path: Path) -> None:
     data = bytearray(made.path.read_bytes())
     (first,) = struct.unpack_from("<Q", data, 4)

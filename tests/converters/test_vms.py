@@ -32,6 +32,7 @@ from gateway.settings import Settings
 from gateway.store.files import FileStore
 from tests.conftest import dicom_faults, slidegate
 from tests.scanners import VmsTruth, make_vms, make_vmu
+from tests.worklists import write_csv
 
 
 @pytest.fixture(scope="module")
@@ -283,6 +284,21 @@ def test_a_level_without_pixels_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "flat.vms"
     make_vms(path, columns=1152, rows=64)
     assert "levels that show another area" in format_of(path).read(path).facts.remarks[-1]
+
+
+def test_a_slide_in_quarantine_is_decoded_when_it_is_matched(copy: Path, tmp_path: Path) -> None:
+    data, worklist = tmp_path / "data", tmp_path / "worklist.csv"
+    write_csv(worklist, {"barcode": "B1", "patient_id": "P1"})
+    done = slidegate("add", copy, "--data", data, "--metadata", worklist, fails=True)
+    assert "quarantine" in done.stdout
+    assert not list(data.rglob("*.dcm"))
+    slidegate("match", copy, "--row", "B1", "--data", data, "--metadata", worklist)
+    services = opened(data)
+    (slide,) = services.ingest.slides()
+    assert slide.state is SlideState.MATERIALISED
+    (one, *_) = services.retrieve.instances(slide.study)
+    assert isinstance(one.frames, str)
+    assert pydicom.dcmread(data / "blobs" / one.frames).PatientID == "P1"
 
 
 # -- OpenSlide

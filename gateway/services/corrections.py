@@ -5,7 +5,6 @@ Frames are never touched: other headers take their place over the same bytes.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,12 +14,12 @@ from pydicom.dataset import Dataset
 
 from gateway.core.errors import Conflict, NotFound, Unmatched
 from gateway.core.identity import Correction, CorrectionKind, Revision
-from gateway.core.instances import Identified, Instance, Slide
+from gateway.core.instances import Identified, Instance, InstanceKey, Slide
 from gateway.core.ports import BlobStore, Index, SlideLibrary, WorklistRow
 from gateway.dicom.attributes import indexed_attributes
 from gateway.dicom.corrections import differences, with_original_attributes
 from gateway.dicom.part10 import decode_header
-from gateway.services.ingest import Names
+from gateway.services.names import Names
 
 _MOST_STUDIES = 100
 """Studies beside an accession number's own that mistakes may have used up."""
@@ -164,7 +163,7 @@ class Corrections:
             if found:
                 keywords |= dict.fromkeys(change.keyword for change in found)
                 after = with_original_attributes(before, after, at)
-                revised = replace(instance, header=_name(instance, after))
+                revised = _renewed(instance, instance.key, after)
                 blobs[revised.header] = after
             revisions.append(_revision(instance, revised, after))
         if not blobs:
@@ -187,7 +186,7 @@ class Corrections:
             before = self._store.get(instance.header)
             role = roles[instance.key.instance]
             key, after = row.reissued(before, slide, role, study, issue)
-            reissued = replace(instance, key=key, header=Names(key).of("header"))
+            reissued = _renewed(instance, key, after)
             blobs[reissued.header] = after
             found = _changes(before, after)
             changes = changes or found
@@ -264,9 +263,9 @@ def _value(dataset: Dataset, keyword: str) -> str:
     return "..." if dataset[keyword].VR == "SQ" else str(dataset[keyword].value)
 
 
-def _name(instance: Instance, header: bytes) -> str:
-    """Name a header by its bytes: whoever else corrects the instance writes another blob."""
-    return Names(instance.key).of(f"{hashlib.sha256(header).hexdigest()[:16]}.header")
+def _renewed(instance: Instance, key: InstanceKey, header: bytes) -> Instance:
+    """Return an instance under these UIDs with another header over the same frames."""
+    return replace(instance, key=key, header=Names.by_header(key, header).of("header"))
 
 
 def _revision(before: Instance, after: Instance, header: bytes) -> Revision:

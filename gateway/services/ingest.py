@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gateway.core.errors import Conflict, Unmatched
 from gateway.core.frames import CropTable, FrameTable
 from gateway.core.identity import QuarantinedSlide
-from gateway.core.instances import Identified, Instance, InstanceKey, LinkedFile, Slide, SlideState
+from gateway.core.instances import Identified, Instance, LinkedFile, Slide, SlideState
 from gateway.core.ports import (
     Blob,
     BlobStore,
@@ -27,19 +27,9 @@ from gateway.dicom.corrections import differences
 from gateway.dicom.crops import cut_all
 from gateway.dicom.part10 import Part10, decode_header
 from gateway.services.links import Links
+from gateway.services.names import Names
 
 _READ = 8 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """Names of an instance's blobs."""
-
-    key: InstanceKey
-
-    def of(self, kind: str) -> str:
-        """Return the name of one kind: ``header``, ``linked``, ``built``, ``frames``, ``dcm``."""
-        return f"{self.key.study}/{self.key.instance}.{kind}"
 
 
 class Ingest:
@@ -146,7 +136,7 @@ class Ingest:
             silent = _Report(None, 0)
             instances: list[Instance] = []
             for planned in plan.instances:
-                names = Names(planned.key)
+                names = Names.by_header(planned.key, planned.header)
                 self._store.put_all({names.of("header"): planned.header})
                 instance = replace(_linked(planned, plan.file), frames=names.of("dcm"))
                 blob = planned.built or file
@@ -260,12 +250,13 @@ class Ingest:
         self, instance: Instance, table: FrameTable | CropTable, source: Blob, report: _Report
     ) -> Instance:
         """Write an instance as a Part 10 blob; its header is a blob already."""
-        names = Names(instance.key)
+        header = self._store.get(instance.header)
+        names = Names.by_header(instance.key, header)
         with self._store.scratch() as scratch:
             if isinstance(table, CropTable):
                 table = cut_all(table, source.read, self._library.cut, scratch)
                 source = scratch
-            layout = Part10(self._store.get(instance.header), table, instance.transfer_syntax)
+            layout = Part10(header, table, instance.transfer_syntax)
             self._store.put(names.of("dcm"), report.watched(layout.chunks(source.view)))
         self._store.put(names.of("frames"), [[layout.frame_table.encode()]])
         return replace(instance, frame_table=names.of("frames"), frames=names.of("dcm"))
@@ -285,7 +276,7 @@ def _blobs(plan: SlidePlan) -> dict[str, bytes]:
     """Return what is written when a slide is added, by name."""
     blobs: dict[str, bytes] = {}
     for planned in plan.instances:
-        names = Names(planned.key)
+        names = Names.by_header(planned.key, planned.header)
         blobs[names.of("header")] = planned.header
         blobs[names.of("linked")] = planned.frames.encode()
         if planned.built is not None:
@@ -294,7 +285,7 @@ def _blobs(plan: SlidePlan) -> dict[str, bytes]:
 
 
 def _linked(planned: PlannedInstance, file: LinkedFile) -> Instance:
-    names = Names(planned.key)
+    names = Names.by_header(planned.key, planned.header)
     return Instance(
         key=planned.key,
         transfer_syntax=planned.transfer_syntax,

@@ -35,6 +35,7 @@ from gateway.dicom.json_model import dataset_json
 from gateway.dicom.part10 import decode_header, encode_header
 from gateway.dicom.pixels import MEDIA_TYPES
 from gateway.dicom.reader import MOST_HEADER_BYTES, ReadPart10, read_part10
+from gateway.services.names import Names
 from gateway.services.retrieve import Retrieve
 
 if TYPE_CHECKING:
@@ -163,11 +164,8 @@ class Receive:
         return digest.hexdigest()
 
     def _stored(self, admitted: _Admitted, arrival: Arrival, sha256: str) -> Instance:
-        # Names have digests in them: of two objects that claim one UID at the same time, neither
-        # may replace what the row of the other names. A repaired header tells when it was.
-        name = f"{admitted.key.study}/{admitted.key.instance}"
-        header = f"{name}-{hashlib.sha256(admitted.header).hexdigest()[:16]}.header"
-        frame_table, blob = (f"{name}-{sha256[:16]}.{kind}" for kind in ("frames", "dcm"))
+        header = Names.by_header(admitted.key, admitted.header).of("header")
+        frame_table, blob = map(Names(admitted.key, sha256).of, ("frames", "dcm"))
         self._store.put_all({header: admitted.header, frame_table: admitted.frames.encode()})
         arrival.keep(blob)
         return Instance(

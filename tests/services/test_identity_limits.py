@@ -1,0 +1,118 @@
+"""Whose slides are, where it is hard: processes at once, strangers in a series, swapped files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pytest
+
+from gateway.bootstrap import Services
+from gateway.core.errors import Conflict
+from gateway.core.instances import Slide
+from gateway.core.ports import Attributes, Buffer
+from tests.factories import make_svs
+from tests.services.test_identity import (
+    ANN,
+    BEN,
+    DETAILS,
+    IDENTITY,
+    correct,
+    found,
+    frames_of,
+    headers,
+    opened,
+)
+
+LONGER = ANN | {"patient_name": "A-name-that-is-longer^Than-the-one-before"}
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Path]:
+    """Slides with the barcodes B1 and B2, and one without; tests leave them as they are."""
+    folder = tmp_path_factory.mktemp("slides")
+    for number in (1, 2):
+        make_svs(folder / f"{number}.svs", extra_description=f"|Barcode = B{number}", seed=number)
+    make_svs(folder / "silent.svs", seed=3)
+    return [folder / name for name in ("1.svs", "2.svs", "silent.svs")]
+
+
+@pytest.fixture
+def slide(slides: Sequence[Path]) -> Path:
+    return slides[0]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+def served_frames(data: Path, slide: Slide) -> list[list[bytes]]:
+    """Return all frames as a server that was started now gives them."""
+    services = opened(data)
+    return frames_of(services, services.retrieve.instances(slide.study))
+
+
+def shown(services: Services) -> set[tuple[str, str]]:
+    """Return who each study shows, in searches and in metadata."""
+    studies = {str(one["StudyInstanceUID"]): str(one["PatientName"]) for one in found(services)}
+    return {*studies.items()} | {
+        (study, str(header.PatientName)) for study in studies for header in headers(services, study)
+    }
+
+
+# -- processes at once
+
+
+def test_of_two_corrections_at_once_one_is_shown_at_all_doors(slide: Path, data: Path) -> None:
+    opened(data, ANN).ingest.add(str(slide))
+    planned = []
+    for name in ("One^Ben", "Two^Ben"):
+        corrections = opened(data, BEN | {"patient_name": name}).corrections
+        planned.append(corrections.plan(str(slide), None, IDENTITY, "tester", "x"))
+    first, second = planned
+    assert first.correction.new_study == second.correction.new_study
+    corrections.apply(first)
+    with pytest.raises(Conflict):
+        corrections.apply(second)
+    assert {name for _, name in shown(opened(data))} == {"One^Ben"}
+
+
+def test_of_two_worklists_at_once_one_is_shown_at_all_doors(
+    slide: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cat = opened(data, ANN | {"patient_id": "C", "patient_name": "Other^Cat"})
+    check = cat.index.check_slide
+
+    def checked(attributes: Attributes) -> None:
+        check(attributes)
+        opened(data, ANN).ingest.add(str(slide))
+
+    monkeypatch.setattr(cat.index, "check_slide", checked)
+    with pytest.raises(Conflict):
+        cat.ingest.add(str(slide))
+    assert {name for _, name in shown(opened(data))} == {ANN["patient_name"]}
+
+
+def test_frames_are_whole_while_a_slide_is_materialised_twice_and_corrected(
+    slide: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early, late = opened(data, ANN), opened(data, ANN)
+    served = early.ingest.add(str(slide))
+    frames = served_frames(data, served)
+    put = late.store.put
+    written: list[str] = []
+
+    def slow(name: str, chunks: Iterable[Sequence[Buffer]]) -> None:
+        put(name, chunks)
+        written.append(name)
+        if len(written) == 1:
+            correct(data, DETAILS, LONGER, slide)
+            early.ingest.materialise(served)
+        assert served_frames(data, served) == frames
+
+    monkeypatch.setattr(late.store, "put", slow)
+    late.ingest.materialise(served)
+    assert len(written) == 2 * served.instances
+    for services in (early, late, opened(data)):
+        assert frames_of(services, services.retrieve.instances(served.study)) == frames

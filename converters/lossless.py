@@ -100,6 +100,6 @@ def cut(block: bytes, crop: Crop) -> list[bytes]:
                     background_luminance=crop.background / 255,
                     copynone=True,
                 )
-    except (InvalidInput, OSError, UserWarning, ValueError) as error:
+    except (ArithmeticError, InvalidInput, OSError, UserWarning, ValueError) as error:
         raise SlideUnreadable(f"A part of the slide cannot be cut: {error}.") from error
     return tiles

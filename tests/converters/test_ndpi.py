@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
 from conformance.bench.ndpi import (
     LONG,
@@ -44,7 +46,7 @@ from converters.sources import (
 )
 from gateway.core.bitstreams import jpeg_frame
 from gateway.core.errors import SlideUnreadable, Unavailable
-from gateway.core.frames import CropTable, FrameTable
+from gateway.core.frames import Crop, CropTable, FrameTable, TileGrid
 from gateway.core.instances import Flavour
 from tests.conftest import SHARED
 from tests.ndpi import FLUORESCENCE, NdpiTruth, decoded, make_ndpi, whole
@@ -386,6 +388,16 @@ def test_a_node_without_libturbojpeg_never_serves_other_bytes(
     with pytest.raises(Unavailable, match=r"slidegate\[formats\].*libturbojpeg0") as told:
         frame_of(made.path, image, 1)
     assert told.value.http_status == 503
+
+
+def test_a_block_without_quantisation_is_not_cut() -> None:
+    stream = BytesIO()
+    Image.fromarray(draw_scene(64, 64, seed=0)).save(stream, "JPEG", restart_marker_blocks=2)
+    block = bytearray(stream.getvalue())
+    tables = block.index(b"\xff\xdb") + 5
+    block[tables : tables + 64] = bytes(64)
+    with pytest.raises(SlideUnreadable, match="cannot be cut"):
+        lossless.cut(bytes(block), Crop(TileGrid(64, 64, 48, 48), 2, 2))
 
 
 def test_a_block_that_is_damaged_is_not_cut(made: NdpiTruth) -> None:

@@ -412,7 +412,11 @@ class FrameTable:
             count = np.arange(1, len(span) + 1)
             fits = (span <= most) & (spare <= _SPARE * count) & (begin == begin[0])
             # The last frame up to which a read pays; interleaved ones pay only together.
-            reach = int(np.flatnonzero(fits)[-1]) + 1 if fits.any() else 1
+            ends = np.flatnonzero(fits)
+            whole = (spare <= _BETWEEN * self.pieces * count)[ends] & (span[ends] >= largest)
+            if self.pieces > 1 and whole.any():
+                ends = ends[whole][:1]  # as few rows of tiles as are enough: a cache holds them
+            reach = int(ends[-1]) + 1 if ends.size else 1
             stop = first + reach
             here = max(int(span[reach - 1]), 0)
             yield slice(first, stop), FrameRange(int(begin[reach - 1]) if here else 0, here)
@@ -424,6 +428,9 @@ _AHEAD = 1024
 
 _INTERLEAVED = 1 << 26
 """Bytes of a window of frames whose pieces interleave: it has to hold a whole row of tiles."""
+
+_BETWEEN = 16
+"""Bytes that may lie between pieces of frames that are all there."""
 
 _SPARE = 4096
 """Bytes a frame that a window may read in vain."""

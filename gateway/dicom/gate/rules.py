@@ -207,23 +207,29 @@ _TOGETHER: dict[str, Rule] = {
         "PS3.3 A.1.2",
     ),
     "SERIES-SLIDE": Rule(
-        "Container Identifier or Acquisition UID that differs, or is in some only",
+        "Container Identifier that differs",
         HELD,
-        "PS3.3 C.7.6.22; Slim, dicom-microscopy-viewer",
+        "PS3.3 C.7.6.22; viewers take a series for a slide",
+    ),
+    "SERIES-ACQUISITION": Rule(
+        "Acquisition UID that differs, or is in some only", WARNING, "Slim, dicom-microscopy-viewer"
     ),
     "SERIES-ASSOCIATED": Rule(
-        "two images of kind LABEL, OVERVIEW or THUMBNAIL", HELD, "OpenSlide, QuPath"
+        "two images of kind LABEL, OVERVIEW or THUMBNAIL", WARNING, "OpenSlide, QuPath"
     ),
-    "SERIES-ICC": Rule(
-        "ICC Profile in some images only", HELD, "PS3.3 C.8.12.5; dicom-microscopy-viewer"
-    ),
+    "SERIES-ICC": Rule("ICC Profile in some images only", WARNING, "dicom-microscopy-viewer"),
     "SERIES-LEVELS": Rule(
-        "two images of one total pixel matrix", HELD, "dicom-microscopy-viewer, OpenSlide"
+        "two images of one total pixel matrix, such as one for each focal plane",
+        WARNING,
+        "dicom-microscopy-viewer, OpenSlide",
     ),
     "SERIES-OPTICAL-PATHS": Rule(
         "levels that name their optical path differently", WARNING, "dicom-microscopy-viewer"
     ),
     "SERIES-TILES": Rule("levels of tiles of several sizes", WARNING, "wsidicom"),
+    "SERIES-RATIOS": Rule(
+        "level smaller than the base level by a factor that is no power of 2", WARNING, "wsidicom"
+    ),
 }
 
 _VIEWERS: dict[str, Rule] = {

@@ -1,7 +1,13 @@
-"""Rules over the instances of series and studies: what must be equal, and what must not."""
+"""Rules over the instances of series and studies: what must be equal, and what must not.
+
+What the standard forbids, or what would show one patient or slide for another, is held. What DICOM
+allows and viewers refuse is a warning that names them: one instance for each focal plane, two
+labels, a thumbnail as large as a level.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +16,7 @@ from pydicom.dataset import Dataset
 
 from gateway.core.instances import VL_WHOLE_SLIDE_MICROSCOPY, Flavour
 from gateway.dicom.gate.conditions import colour, flavour
-from gateway.dicom.gate.images import RETIRED_FLAVOUR
+from gateway.dicom.gate.images import RETIRED_FLAVOUR, measures_of
 from gateway.dicom.gate.items import Item
 from gateway.dicom.gate.verdict import Finding
 from gateway.dicom.gate.viewers import DMV, OPENSLIDE
@@ -39,8 +45,11 @@ _SERIES = (
 )
 """Attributes of series, frame of reference and equipment: one of each in a series (A.1.2)."""
 
-_SLIDE = ("ContainerIdentifier", "AcquisitionUID")
-"""What viewers compare to tell which images are of one scan."""
+_CONTAINER, _ACQUISITION = "ContainerIdentifier", "AcquisitionUID"
+"""Which slide, and which scan of it."""
+
+_RATIO = 0.01
+"""By how much the binary logarithm of the ratio of levels may differ from a whole number."""
 
 _OPTIONAL = frozenset({"FrameOfReferenceUID", "IssuerOfPatientID"})
 """Not written by all, and not missed: a label has no place on the slide."""
@@ -60,6 +69,8 @@ class Summary:
         Flavour of an image; empty for other objects.
     tile, matrix
         Columns and rows of a tile and of the total pixel matrix.
+    column_mm
+        Distance of the centres of adjacent columns in mm; 0 if that is not stated.
     paths
         Optical Path Identifiers.
     profiles
@@ -78,6 +89,7 @@ class Summary:
     kind: str = ""
     tile: tuple[int, int] = (0, 0)
     matrix: tuple[int, int] = (0, 0)
+    column_mm: float = 0.0
     paths: tuple[str, ...] = ()
     profiles: bool | None = None
     part: int = 0
@@ -101,12 +113,13 @@ def summarise_item(item: Item) -> Summary:
         study=item.text("StudyInstanceUID"),
         values={
             keyword: "\\".join(values)
-            for keyword in (*_STUDY, *_SERIES, *_SLIDE)
+            for keyword in (*_STUDY, *_SERIES, _CONTAINER, _ACQUISITION)
             if (values := item.texts(keyword))
         },
         kind=Flavour.OVERVIEW if kind == RETIRED_FLAVOUR else kind,
         tile=(item.count("Columns"), item.count("Rows")),
         matrix=(item.count("TotalPixelMatrixColumns"), item.count("TotalPixelMatrixRows")),
+        column_mm=_column_mm(item) if kind == Flavour.VOLUME else 0.0,
         paths=tuple(path.text("OpticalPathIdentifier") for path in paths),
         profiles=all(path.filled("ICCProfile") for path in paths)
         if paths and colour(item)
@@ -114,6 +127,12 @@ def summarise_item(item: Item) -> Summary:
         part=item.count("InConcatenationNumber") if "ConcatenationUID" in item else 0,
         references=_references(item),
     )
+
+
+def _column_mm(item: Item) -> float:
+    measures = measures_of(item)
+    spacing = measures.numbers("PixelSpacing") if measures else []
+    return spacing[1] if len(spacing) == 2 and 0 < spacing[1] < math.inf else 0.0
 
 
 def _references(item: Item) -> frozenset[str]:
@@ -182,7 +201,7 @@ def _one_series(series: Group) -> Iterator[Place]:
             ),
         )
     images = [(number, one) for number, one in series if one.kind and one.part < 2]
-    for rule in (_one_scan, _associated, _profiles, _levels):
+    for rule in (_one_slide, _one_scan, _associated, _profiles, _levels):
         yield from rule(images)
 
 
@@ -240,19 +259,31 @@ def _elsewhere(study: Group) -> Iterator[Place]:
             )
 
 
+def _one_slide(images: Group) -> Iterator[Place]:
+    if len({one.values.get(_CONTAINER, "") for _, one in images}) > 1:
+        yield from _all(
+            images,
+            Finding(
+                "SERIES-SLIDE",
+                f"{_CONTAINER} is not the same in all images of the series: viewers would show "
+                "images of several slides as one.",
+                "Have the sender find out which slide it is, and put others into series of their "
+                "own.",
+            ),
+        )
+
+
 def _one_scan(images: Group) -> Iterator[Place]:
-    for keyword in _SLIDE:
-        values = {one.values.get(keyword, "") for _, one in images}
-        if len(values) > 1:
-            yield from _all(
-                images,
-                Finding(
-                    "SERIES-SLIDE",
-                    f"{keyword} is not the same in all images of the series, or only in some: "
-                    f"{DMV} refuse the slide or show it in parts.",
-                    f"Have the sender write the same {keyword} into all, or into none.",
-                ),
-            )
+    if len({one.values.get(_ACQUISITION, "") for _, one in images}) > 1:
+        yield from _all(
+            images,
+            Finding.warning(
+                "SERIES-ACQUISITION",
+                f"{_ACQUISITION} is not the same in all images of the series, or only in some: "
+                f"{DMV} show the slide in parts.",
+                f"The sender should write the same {_ACQUISITION} into all, or into none.",
+            ),
+        )
 
 
 def _associated(images: Group) -> Iterator[Place]:
@@ -261,10 +292,10 @@ def _associated(images: Group) -> Iterator[Place]:
         if len(of_kind) > 1:
             yield from _all(
                 of_kind,
-                Finding(
+                Finding.warning(
                     "SERIES-ASSOCIATED",
                     f"The series has {len(of_kind)} images of kind {kind}; {OPENSLIDE} refuse it.",
-                    "Have the sender send one, or put the others into series of their own.",
+                    "The sender should send one, or put the others into series of their own.",
                 ),
             )
 
@@ -274,11 +305,11 @@ def _profiles(images: Group) -> Iterator[Place]:
     if len({one.profiles for _, one in measured}) > 1:
         yield from _all(
             [one for one in measured if not one[1].profiles],
-            Finding(
+            Finding.warning(
                 "SERIES-ICC",
                 f"OpticalPathSequence has no ICCProfile, and other images of the series have one: "
                 f"{DMV} draw nothing of the slide.",
-                "Have the sender write a profile into all images of the series.",
+                "The sender should write a profile into all images of the series.",
             ),
         )
 
@@ -289,11 +320,11 @@ def _levels(images: Group) -> Iterator[Place]:
         if len(same) > 1:
             yield from _all(
                 same,
-                Finding(
+                Finding.warning(
                     "SERIES-LEVELS",
                     f"{len(same)} images of the series have the same total pixel matrix: {DMV}, "
                     f"{OPENSLIDE} refuse the slide.",
-                    "Have the sender leave one out, or put it into a series of its own.",
+                    "The sender should leave one out, or put it into a series of its own.",
                 ),
             )
     volumes = [one for one in pyramid if one[1].kind == Flavour.VOLUME]
@@ -316,3 +347,21 @@ def _levels(images: Group) -> Iterator[Place]:
                 "The sender should cut all levels into tiles of one size.",
             ),
         )
+    yield from _ratios(volumes)
+
+
+def _ratios(volumes: Group) -> Iterator[Place]:
+    measured = [one for one in volumes if one[1].column_mm]
+    base = min((one.column_mm for _, one in measured), default=0.0)
+    for number, one in measured:
+        steps = math.log2(one.column_mm / base)
+        if abs(steps - round(steps)) > _RATIO:
+            yield (
+                number,
+                Finding.warning(
+                    "SERIES-RATIOS",
+                    "The level is smaller than the base level by a factor that is no power of 2: "
+                    "wsidicom refuses the slide.",
+                    "Open it with a larger level_scale_tolerance, or leave this level out.",
+                ),
+            )

@@ -80,15 +80,42 @@ def test_what_is_known_of_some_instances_only_is_a_warning(images: Samples) -> N
 
 @pytest.mark.req("REQ-GATE-04")
 @pytest.mark.parametrize(
+    ("name", "change", "rule"),
+    [
+        ("VOLUME 1", setting("FrameOfReferenceUID", "2.25.9"), "SERIES-UNEQUAL"),
+        ("VOLUME 1", setting("DeviceSerialNumber", "9"), "SERIES-UNEQUAL"),
+        ("VOLUME 1", setting("ContainerIdentifier", "9"), "SERIES-SLIDE"),
+        ("LABEL", dropping("ContainerIdentifier"), "SERIES-SLIDE"),
+        ("LABEL", setting("PatientID", "9"), "STUDY-UNEQUAL"),
+        ("LABEL", setting("StudyInstanceUID", "2.25.9"), "SERIES-UNEQUAL"),
+    ],
+    ids=str,
+)
+def test_what_contradicts_each_other_is_held_and_told_of_all(
+    images: Samples, name: str, change: Change, rule: str
+) -> None:
+    images = {key: one.changed(setting("PatientID", "1")) for key, one in images.items()}
+    found = found_in(with_one(images, name, change))
+    for findings in found.values():
+        assert [(one.rule, one.severity) for one in findings] == [(rule, Severity.ERROR)]
+
+
+def same_matrix(sample: Sample) -> Change:
+    """Return a change to the size of the total pixel matrix of an image."""
+    return together(
+        *(
+            setting(keyword, sample.dataset[keyword].value)
+            for keyword in ("TotalPixelMatrixColumns", "TotalPixelMatrixRows")
+        )
+    )
+
+
+@pytest.mark.req("REQ-GATE-04", "REQ-GATE-09")
+@pytest.mark.parametrize(
     ("name", "change", "rule", "concerned"),
     [
-        ("VOLUME 1", setting("FrameOfReferenceUID", "2.25.9"), "SERIES-UNEQUAL", "all"),
-        ("VOLUME 1", setting("DeviceSerialNumber", "9"), "SERIES-UNEQUAL", "all"),
-        ("VOLUME 1", setting("ContainerIdentifier", "9"), "SERIES-SLIDE", "all"),
-        ("VOLUME 1", setting("AcquisitionUID", "2.25.9"), "SERIES-SLIDE", "all"),
-        ("LABEL", dropping("AcquisitionUID"), "SERIES-SLIDE", "all"),
-        ("LABEL", setting("PatientID", "9"), "STUDY-UNEQUAL", "all"),
-        ("LABEL", setting("StudyInstanceUID", "2.25.9"), "SERIES-UNEQUAL", "all"),
+        ("VOLUME 1", setting("AcquisitionUID", "2.25.9"), "SERIES-ACQUISITION", "all"),
+        ("LABEL", dropping("AcquisitionUID"), "SERIES-ACQUISITION", "all"),
         (
             "THUMBNAIL",
             in_first("OpticalPathSequence", dropping("ICCProfile")),
@@ -99,41 +126,44 @@ def test_what_is_known_of_some_instances_only_is_a_warning(images: Samples) -> N
             "OVERVIEW",
             setting("ImageType", ["ORIGINAL", "PRIMARY", "LABEL", "NONE"]),
             "SERIES-ASSOCIATED",
-            "LABEL OVERVIEW",
+            "LABEL,OVERVIEW",
+        ),
+        ("THUMBNAIL", "VOLUME 2", "SERIES-LEVELS", "THUMBNAIL,VOLUME 2"),
+        ("VOLUME 1", setting("Rows", 256), "SERIES-TILES", "VOLUME 0,VOLUME 1,VOLUME 2"),
+        (
+            "VOLUME 1",
+            in_first("OpticalPathSequence", setting("OpticalPathIdentifier", "2")),
+            "SERIES-OPTICAL-PATHS",
+            "THUMBNAIL,VOLUME 0,VOLUME 1,VOLUME 2",
+        ),
+        (
+            "VOLUME 2",
+            in_first(
+                "SharedFunctionalGroupsSequence.PixelMeasuresSequence",
+                setting("PixelSpacing", [0.003, 0.003]),
+            ),
+            "SERIES-RATIOS",
+            "VOLUME 2",
         ),
     ],
     ids=str,
 )
-def test_what_does_not_go_together_is_told_of_all_that_it_concerns(
-    images: Samples, name: str, change: Change, rule: str, concerned: str
+def test_what_breaks_viewers_alone_is_a_warning(
+    images: Samples, name: str, change: Change | str, rule: str, concerned: str
 ) -> None:
-    images = {key: one.changed(setting("PatientID", "1")) for key, one in images.items()}
-    found = rules_by_name(with_one(images, name, change))
-    expected = set(images) if concerned == "all" else set(concerned.split())
-    assert found == {one: {rule} for one in expected}
+    if isinstance(change, str):
+        change = same_matrix(images[change])
+    found = found_in(with_one(images, name, change))
+    expected = set(images) if concerned == "all" else set(concerned.split(","))
+    for one, findings in found.items():
+        told = [(finding.rule, finding.severity) for finding in findings]
+        assert told == ([(rule, Severity.WARNING)] if one in expected else [])
 
 
-def test_a_thumbnail_as_large_as_a_level_is_told(images: Samples) -> None:
-    level = images["VOLUME 2"].dataset
-    change = together(
-        setting("TotalPixelMatrixColumns", level.TotalPixelMatrixColumns),
-        setting("TotalPixelMatrixRows", level.TotalPixelMatrixRows),
-    )
-    found = rules_by_name(with_one(images, "THUMBNAIL", change))
-    assert found == {"THUMBNAIL": {"SERIES-LEVELS"}, "VOLUME 2": {"SERIES-LEVELS"}}
-
-
-def test_levels_of_other_tiles_and_other_optical_paths_are_warnings(images: Samples) -> None:
-    change = together(
-        setting("Rows", 256),
-        in_first("OpticalPathSequence", setting("OpticalPathIdentifier", "2")),
-    )
-    found = found_in(with_one(images, "VOLUME 1", change))
-    told = {one.rule: one.severity for findings in found.values() for one in findings}
-    assert told == {
-        "SERIES-OPTICAL-PATHS": Severity.WARNING,
-        "SERIES-TILES": Severity.WARNING,
-    }
+def test_one_instance_for_each_focal_plane_passes(images: Samples) -> None:
+    plane = images["VOLUME 0"].changed(setting("SOPInstanceUID", "2.25.901"))
+    found = found_in(images | {"plane": plane})
+    assert {one.severity for findings in found.values() for one in findings} == {Severity.WARNING}
 
 
 def test_two_objects_of_one_uid_are_told_of_each_other(images: Samples) -> None:

@@ -58,7 +58,7 @@ def refuse_foreign(row: Row) -> None:
         taken = _FROM_THE_FILE[part]
         if taken is not None and (others := sorted(set(content) - taken)):
             raise row.fault(f"{part}.{others[0]}: that is taken from the scanner's file.")
-    for path, text in _texts(row.metadata, ""):
+    for path, text in _texts({"match": row.match, "order": row.order} | {**row.metadata}, ""):
         field = path.rsplit(".", 1)[-1]
         lines = text.split("\n") if field in _MULTILINE else [text]
         if "\\" in text or not all(line.isprintable() for line in lines):

@@ -18,6 +18,7 @@ from converters.columns import rows_of_csv
 from gateway.core.errors import InvalidInput
 
 _MATCH = frozenset({"barcode", "file", "scanned", "serial_number"})
+_CONFIRMING = frozenset({"scanned", "serial_number"})
 _ORDER = frozenset({"patient_id_issuer", "accession_number_issuer", "institution", "department"})
 _ROW = frozenset({"id", "match", "order", "metadata"})
 
@@ -80,10 +81,12 @@ class Row:
             "scanned": sighting.acquired and sighting.acquired.date().isoformat(),
             "serial_number": sighting.serial_number,
         }
+        # Who states no barcode contradicts none; but then the name of a file alone is no identity.
+        silent = stated["barcode"] is None and not _CONFIRMING.isdisjoint(self.match)
         wrong = [
             key
             for key, wanted in self.match.items()
-            if stated[key] != wanted and not (key == "barcode" and stated[key] is None)
+            if stated[key] != wanted and not (silent and key == "barcode")
         ]
         return f"{self.place} has another {' and '.join(wrong)} than the file" if wrong else None
 
@@ -144,10 +147,16 @@ class Worklist:
         Raises
         ------
         InvalidInput
-            If there is none.
+            If there is none, or one is called so and another has it for a barcode.
         """
-        row = self._by_identifier.get(identifier) or self._by_barcode.get(identifier)
-        if row is None:
+        named = (self._by_identifier.get(identifier), self._by_barcode.get(identifier))
+        rows = list(dict.fromkeys(row.place for row in named if row))
+        if len(rows) > 1:
+            raise InvalidInput(
+                f"The worklist {self._path} has two rows {identifier}: {rows[0]} by its id or "
+                f"number, {rows[1]} by its barcode. Give the rows ids."
+            )
+        if (row := named[0] or named[1]) is None:
             raise InvalidInput(f"The worklist {self._path} has no row {identifier}.")
         return row
 
@@ -188,11 +197,25 @@ class Worklist:
 
 def _json(path: Path, text: str) -> object:
     try:
-        parsed: object = json.loads(text)
+        parsed: object = json.loads(text, object_pairs_hook=_unambiguous)
+    except _Twice as error:
+        raise InvalidInput(f"The worklist {path} says {error} twice in one object.") from error
     except (ValueError, RecursionError) as error:
         place = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
         raise InvalidInput(f"The worklist {path} is no JSON{place}.") from error
     return parsed
+
+
+class _Twice(Exception):
+    """A name stands twice in an object of JSON: nobody knows which value is meant."""
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise _Twice(repr(name))
+    return dict(pairs)
 
 
 def _row(name: str, number: int, entry: object) -> Row:

@@ -33,6 +33,8 @@ row = click.option(
 @options.metadata
 @row
 @click.option("--unidentified", is_flag=True, help="Serve SLIDE as nobody's, with no patient.")
+@options.tile_by
+@options.focal_planes
 @options.json
 def match(
     slide: str | None,
@@ -41,6 +43,8 @@ def match(
     metadata: Path | None,
     row: str | None,
     unidentified: bool,
+    tile_by: str | None,
+    focal_planes: str,
     as_json: bool,
 ) -> None:
     """List the slides that wait until it is known whose they are, or match them.
@@ -49,13 +53,15 @@ def match(
     slide is served under the identity of that row. What still waits is listed; exit 1 if any does.
     """
     with options.importing():
+        from converters.sources import Choices
         from gateway.bootstrap import open_services
 
     if (slide is None) is not (row is None and not unidentified) or (row and unidentified):
         raise click.UsageError("Name a SLIDE together with --row or --unidentified.")
     with options.errors_told():
         metadata = None if unidentified else metadata
-        services = open_services(options.settings(data, database, metadata=metadata))
+        settings = options.settings(data, database, metadata=metadata)
+        services = open_services(settings, Choices.of(tile_by, focal_planes))
         if slide is not None:
             _match_one(services, slide, row, as_json)
             return

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from gateway.core.errors import Conflict, Unmatched
+from gateway.core.errors import Conflict, SourceChanged, Unmatched
 from gateway.core.frames import CropTable, FrameTable
 from gateway.core.identity import QuarantinedSlide
 from gateway.core.instances import Identified, Instance, LinkedFile, Slide, SlideState
@@ -65,6 +65,7 @@ class Ingest:
         *,
         row: str | None = None,
         unidentified: bool = False,
+        fingerprint: str | None = None,
     ) -> Slide:
         """Make a slide servable; only its headers are read, unless it has to be decoded.
 
@@ -84,6 +85,8 @@ class Ingest:
             Row of the worklist that the operator says is this slide's; None looks for it.
         unidentified
             Whether a slide that waits may be served as nobody's.
+        fingerprint
+            Of the slide that is meant; None takes what lies there.
 
         Raises
         ------
@@ -93,8 +96,15 @@ class Ingest:
             If nobody says whose slide it is, and somebody should.
         Conflict
             If it was added with another stated spacing, or as another's, or came as DICOM objects.
+        SourceChanged
+            If another slide lies there than the one that is meant.
         """
         plan = self._library.plan(path, stated_spacing_um, row)
+        if fingerprint not in (None, plan.file.fingerprint):
+            raise SourceChanged(
+                f"{path} is another slide now than the one that waits. Put the right file back, or "
+                "add this one with 'slidegate add'."
+            )
         known = self._index.slide(plan.file.fingerprint)
         if isinstance(plan, UnmatchedSlide):
             if known is None:

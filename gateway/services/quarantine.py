@@ -36,9 +36,10 @@ class Quarantine:
             If no such slide waits.
         Conflict
             If the row contradicts what the scanner's file says.
+        SourceChanged
+            If another slide lies where it was.
         """
-        slide = self._found(name)
-        return self._ingest.add(slide.file.path, slide.stated_spacing_um, row=row)
+        return self._added(self._found(name), row=row)
 
     def serve_unidentified(self, name: str) -> Slide:
         """Serve a slide as nobody's: patient and order stay empty.
@@ -48,8 +49,7 @@ class Quarantine:
         NotFound
             If no such slide waits.
         """
-        slide = self._found(name)
-        return self._ingest.add(slide.file.path, slide.stated_spacing_um, unidentified=True)
+        return self._added(self._found(name), unidentified=True)
 
     def match_all(self) -> list[tuple[QuarantinedSlide, Slide | GatewayError]]:
         """Try all slides that wait again; return what became of each."""
@@ -57,9 +57,21 @@ class Quarantine:
 
     def _tried(self, slide: QuarantinedSlide) -> Slide | GatewayError:
         try:
-            return self._ingest.add(slide.file.path, slide.stated_spacing_um)
+            return self._added(slide)
         except GatewayError as error:
             return error
+
+    def _added(
+        self, slide: QuarantinedSlide, row: str | None = None, *, unidentified: bool = False
+    ) -> Slide:
+        file = slide.file
+        return self._ingest.add(
+            file.path,
+            slide.stated_spacing_um,
+            row=row,
+            unidentified=unidentified,
+            fingerprint=file.fingerprint,
+        )
 
     def _found(self, name: str) -> QuarantinedSlide:
         path = os.path.abspath(name)

@@ -227,6 +227,17 @@ def test_the_name_of_a_file_alone_is_no_identity(silent: Path, tmp_path: Path) -
 
 
 @pytest.mark.req("REQ-WSI-23")
+def test_a_barcode_that_the_file_does_not_state_confirms_no_name(
+    silent: Path, tmp_path: Path
+) -> None:
+    named = {"barcode": "B9", "file": silent.name, "patient_id": "P"}
+    unmatched = ScannerFiles(write_csv(tmp_path / "w.csv", named)).plan(str(silent))
+    assert isinstance(unmatched, UnmatchedSlide)
+    confirmed = write_csv(tmp_path / "w.csv", named | {"scanned": "2009-12-29"})
+    assert base(planned(silent, confirmed)).PatientID == "P"
+
+
+@pytest.mark.req("REQ-WSI-23")
 def test_a_slide_without_a_row_is_not_converted(labelled: Path, tmp_path: Path) -> None:
     worklist = write_csv(tmp_path / "w.csv", {"barcode": "B2"})
     with pytest.raises(Unmatched, match="no row of the worklist has the barcode B1"):
@@ -241,6 +252,11 @@ def test_an_operator_may_name_the_row(silent: Path, tmp_path: Path) -> None:
     assert (dataset.PatientID, dataset.ContainerIdentifier) == ("P", "B9")
     with pytest.raises(InvalidInput, match="has no row z"):
         planned(silent, worklist, "z")
+    rows = [{"barcode": "2", "patient_id": "P"}, {"barcode": "3", "patient_id": "Q"}]
+    worklist = write_csv(tmp_path / "w.csv", *rows)
+    with pytest.raises(InvalidInput, match=r"two rows 2: .*, row 2 by its id .*, row 1 by its b"):
+        planned(silent, worklist, "2")
+    assert base(planned(silent, worklist, "3")).PatientID == "Q"
 
 
 @pytest.mark.parametrize(
@@ -357,6 +373,10 @@ def test_a_malformed_table_is_told_by_row_and_column(
         ([{"match": {"barcode": 1}}], r"match\.barcode: it is no text"),
         ([{"match": {"barcode": "B1"}}] * 2, r"row 2: barcode: .* row 1 has the same"),
         ([{"match": {"barcode": "B1", "scanned": "yesterday"}}], "scanned: it is no date"),
+        (
+            [{"match": {"barcode": "B1"}, "order": {"institution": "\ud800"}}],
+            r"row 1: order\.institution: it has a backslash or a control character",
+        ),
         ({"patient": {"birth_date": "1960"}}, r"patient\.birth_date: Not a valid date"),
         ({"patient": {"nmae": "A"}}, r"patient\.nmae: Unknown field"),
         ({"optical": {}}, r"metadata\.optical: this is no part"),
@@ -383,6 +403,7 @@ def test_a_malformed_document_is_told_by_row_and_field(
         ("w.json", b"[", r"no JSON \(line 1\)"),
         ("w.json", b"\xff", "not UTF-8"),
         ("w.json", b"[" * 100_000, "no JSON"),
+        ("w.json", b'[{"match": {"barcode": "B1", "barcode": "B2"}}]', "'barcode' twice"),
         ("w.csv", b"", "no CSV table"),
         ("w.csv", b"barcode,id\nB1\n", "row 1: it has 1 cells, not 2"),
         ("w.csv", b'barcode\n"B1\n', "no CSV table"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
 
 from gateway.bootstrap import Services
-from gateway.core.errors import Conflict
+from gateway.core.errors import Conflict, SourceChanged, Unmatched
 from gateway.core.instances import Slide
 from gateway.core.ports import Attributes, Buffer
 from tests.factories import make_svs
@@ -116,3 +117,27 @@ def test_frames_are_whole_while_a_slide_is_materialised_twice_and_corrected(
     assert len(written) == 2 * served.instances
     for services in (early, late, opened(data)):
         assert frames_of(services, services.retrieve.instances(served.study)) == frames
+
+
+# -- quarantine
+
+
+def test_what_lies_there_now_is_not_matched_in_place_of_what_waits(
+    slides: Sequence[Path], data: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "swapped.svs"
+    shutil.copy(slides[2], path)
+    row = ANN | {"barcode": "B9"}
+    with pytest.raises(Unmatched):
+        opened(data, row).ingest.add(str(path))
+    make_svs(path, seed=4)
+    services = opened(data, row)
+    (waiting,) = services.quarantine.waiting()
+    for name in (waiting.file.fingerprint, str(path)):
+        with pytest.raises(SourceChanged, match="another slide now"):
+            services.quarantine.match(name, "1")
+        with pytest.raises(SourceChanged, match="another slide now"):
+            services.quarantine.serve_unidentified(name)
+    (left,) = services.quarantine.match_all()
+    assert isinstance(left[1], SourceChanged)
+    assert found(services) == []

@@ -534,8 +534,11 @@ class Index(Protocol):
         """Return all corrections, oldest first."""
         ...
 
-    def roles(self, fingerprint: str) -> dict[str, str]:
-        """Return what each instance of a slide is among them: SOP Instance UID -> role."""
+    def instances_of(self, fingerprint: str) -> list[tuple[Instance, str]]:
+        """Return the instances of a slide, each with its role; the base level first.
+
+        Objects that were received are none, even if they came into the series of the slide.
+        """
         ...
 
     def rejections(self, fingerprint: str) -> list[str]:

@@ -225,12 +225,6 @@ def move(connection: Connection, fingerprint: str, series_id: int) -> None:
         connection.execute(delete(studies).where(studies.c.id == old_study))
 
 
-def roles_of(fingerprint: str) -> Select[Any]:
-    """Return what selects the roles of a slide's instances."""
-    wanted = select(_instance_uid, instances.c.role).join_from(instances, slides)
-    return wanted.where(slides.c.fingerprint == fingerprint)
-
-
 def rejections_of(fingerprint: str) -> Select[Any]:
     """Return what selects the studies in which a slide was rejected, oldest first."""
     wanted = select(corrections.c.study).where(

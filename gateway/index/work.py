@@ -267,7 +267,7 @@ class SqlIndex:
             number = identity.record(connection, correction)
             if correction.kind is CorrectionKind.DETAILS:
                 identity.refuse_others(connection, correction.study, revisions)
-                for revision in revisions:
+                for revision in reversed(revisions):  # series and study say what the first says
                     identity.revise(connection, revision)
             else:
                 self._reissue(connection, number, correction, revisions)
@@ -293,9 +293,11 @@ class SqlIndex:
         """Return all corrections, oldest first."""
         return [identity.correction(row) for row in self._rows(identity.CORRECTIONS)]
 
-    def roles(self, fingerprint: str) -> dict[str, str]:
-        """Return what each instance of a slide is among them."""
-        return {uid: role or "" for uid, role in self._rows(identity.roles_of(fingerprint))}
+    def instances_of(self, fingerprint: str) -> list[tuple[Instance, str]]:
+        """Return the instances of a slide in the order they came, each with its role."""
+        wanted = _INSTANCES.add_columns(tables.instances.c.role).order_by(tables.instances.c.id)
+        rows = self._rows(wanted.where(tables.slides.c.fingerprint == fingerprint))
+        return [(_instance(*row[:-1]), row[-1] or "") for row in rows]
 
     def rejections(self, fingerprint: str) -> list[str]:
         """Return the studies in which instances of a slide were rejected."""

@@ -151,12 +151,13 @@ class Corrections:
                     study=slide.study,
                 )
         at = datetime.fromtimestamp(correction.at, UTC)
+        of_slide = self._index.instances_of(slide.file.fingerprint) if slide else []
+        own = {instance.key for instance, _ in of_slide}
         revisions, blobs, keywords = [], {}, dict[str, None]()
         changes: list[Change] = []
         for instance in self._index.instances(correction.study):
             before = self._store.get(instance.header)
-            own = slide if slide and instance.key.series == slide.series else None
-            after = row.rewritten(before, own)
+            after = row.rewritten(before, slide if instance.key in own else None)
             found = _changes(before, after)
             changes = changes or found
             revised = instance
@@ -175,16 +176,14 @@ class Corrections:
         self, correction: Correction, slide: Slide, row: WorklistRow
     ) -> PlannedCorrection:
         """Plan other instances over the same frames; the old ones are rejected."""
-        old = self._index.instances(slide.study, slide.series)
-        study, identified = self._study(slide, row, old[0])
         fingerprint = slide.file.fingerprint
+        old = self._index.instances_of(fingerprint)
+        study, identified = self._study(slide, row, old[0][0])
         issue = self._index.rejections(fingerprint).count(study)
-        roles = self._index.roles(fingerprint)
         revisions, blobs, keywords = [], {}, dict[str, None]()
         changes: list[Change] = []
-        for instance in old:
+        for instance, role in old:
             before = self._store.get(instance.header)
-            role = roles[instance.key.instance]
             key, after = row.reissued(before, slide, role, study, issue)
             reissued = _renewed(instance, key, after)
             blobs[reissued.header] = after

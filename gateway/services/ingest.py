@@ -191,7 +191,7 @@ class Ingest:
             )
 
     def _says_other(self, known: Slide, row: WorklistRow) -> bool:
-        for instance in self._index.instances(known.study, known.series):
+        for instance, _ in self._index.instances_of(known.file.fingerprint):
             header = self._store.get(instance.header)
             again = row.rewritten(header, known)
             if again != header and differences(decode_header(header), decode_header(again)):
@@ -207,13 +207,13 @@ class Ingest:
 
     def empty(self, slide: Slide) -> list[str]:
         """Return the keywords of the attributes of a slide that nobody stated."""
-        instances = self._index.instances(slide.study, slide.series)
-        headers = (decode_header(self._store.get(instance.header)) for instance in instances)
+        instances = self._index.instances_of(slide.file.fingerprint)
+        headers = (decode_header(self._store.get(instance.header)) for instance, _ in instances)
         return list(dict.fromkeys(word for header in headers for word in empty_keywords(header)))
 
     def provenance(self, slide: Slide) -> str:
         """Return what was assumed, filled in or left out when a slide was added, in sentences."""
-        base = self._index.instances(slide.study, slide.series)[0]
+        base, _ = self._index.instances_of(slide.file.fingerprint)[0]
         return provenance(decode_header(self._store.get(base.header)))
 
     def slides(self, studies: Sequence[str] = ()) -> list[Slide]:
@@ -245,7 +245,7 @@ class Ingest:
         if now is None or now.state is SlideState.MATERIALISED:
             return  # another process has done it since
         file = self._links.verified(now.file)
-        old = self._index.instances(slide.study, slide.series)
+        old = [instance for instance, _ in self._index.instances_of(file.fingerprint)]
         tables = [FrameTable.decode(self._store.get(instance.frame_table)) for instance in old]
         total = sum(table.stored_bytes for table in tables) + file.signature.size
         report = _Report(progress, total)

@@ -51,7 +51,8 @@ def test_a_slide_comes_back_with_what_its_file_says(index: SqlIndex) -> None:
     assert slide is not None
     assert slide.facts == planned(1).facts
     assert slide.identified is Identified.NONE
-    assert index.roles("print-1") == {"1.3.1.0": "ROLE 0", "1.3.1.1": "ROLE 1"}
+    roles = [(one.key.instance, role) for one, role in index.instances_of("print-1")]
+    assert roles == [("1.3.1.0", "ROLE 0"), ("1.3.1.1", "ROLE 1")]
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from pydicom.uid import UID
 
 from gateway.bootstrap import Services
 from gateway.core.errors import Conflict, SourceChanged, Unmatched
-from gateway.core.instances import Slide
+from gateway.core.identity import CorrectionKind
+from gateway.core.instances import Slide, SlideState
 from gateway.core.ports import Attributes, Buffer
+from gateway.core.queries import QueryLevel
 from tests.factories import make_svs
 from tests.services.test_identity import (
     ANN,
@@ -23,6 +27,7 @@ from tests.services.test_identity import (
     frames_of,
     headers,
     opened,
+    part10,
 )
 
 LONGER = ANN | {"patient_name": "A-name-that-is-longer^Than-the-one-before"}
@@ -141,3 +146,44 @@ def test_what_lies_there_now_is_not_matched_in_place_of_what_waits(
     (left,) = services.quarantine.match_all()
     assert isinstance(left[1], SourceChanged)
     assert found(services) == []
+
+
+# -- objects that came into the series of a slide
+
+
+def send_stranger(services: Services, slide: Slide) -> str:
+    """Receive an object of another system in the series of a slide; return its UID."""
+    dataset = part10(services, services.retrieve.instances(slide.study)[-1])
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3.4")
+    dataset.ContainerIdentifier, dataset.Manufacturer = "STRANGE", "Elsewhere"
+    stream = BytesIO()
+    dataset.save_as(stream)
+    services.receive.receive([[stream.getvalue()]])
+    return str(dataset.SOPInstanceUID)
+
+
+@pytest.mark.parametrize(("kind", "row"), [(DETAILS, LONGER), (IDENTITY, BEN)])
+def test_a_correction_takes_no_received_object_for_the_slides_own(
+    kind: CorrectionKind, row: dict[str, str], slide: Path, data: Path
+) -> None:
+    services = opened(data, ANN)
+    served = services.ingest.add(str(slide))
+    uid = send_stranger(services, served)
+    correct(data, kind, row, slide)
+    (stranger,) = [one for one in headers(services, served.study) if one.SOPInstanceUID == uid]
+    assert (stranger.ContainerIdentifier, stranger.Manufacturer) == ("STRANGE", "Elsewhere")
+    series = {one["ContainerIdentifier"] for one in found(services, QueryLevel.SERIES)}
+    assert series == {ANN["slide_id"], row["slide_id"]}
+    assert len(headers(services, services.ingest.slides()[0].study)) == served.instances + (
+        kind is DETAILS
+    )
+
+
+def test_received_objects_in_its_series_keep_no_slide_from_being_materialised(
+    slide: Path, data: Path
+) -> None:
+    services = opened(data, ANN)
+    served = services.ingest.add(str(slide))
+    send_stranger(services, served)
+    services.ingest.materialise(served)
+    assert services.ingest.slides()[0].state is SlideState.MATERIALISED

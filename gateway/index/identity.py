@@ -39,11 +39,17 @@ CORRECTIONS: Final = select(*_CORRECTED).order_by(corrections.c.id)
 
 def patient_of(attributes: Attributes) -> Patient:
     """Return who an instance is of."""
-    return Patient(
-        attributes.get("PatientID") or "",
-        attributes.get("IssuerOfPatientID") or "",
-        folded(attributes.get("PatientName") or ""),
+    said = attribute_row(QueryLevel.STUDY, attributes)
+    identifier, issuer, name = (
+        said[keyword] or "" for keyword in ("PatientID", "IssuerOfPatientID", "PatientName")
     )
+    return Patient(identifier.strip(), issuer.strip(), _same_name(name))
+
+
+def _same_name(name: str) -> str:
+    """Return a name without case, and without what may be left away (PS3.5 6.2, PN)."""
+    groups = (group.rstrip("^ ").lstrip() for group in folded(name).split("="))
+    return "=".join(groups).rstrip("=")
 
 
 def check(connection: Connection, attributes: Attributes) -> None:
@@ -75,18 +81,26 @@ def check(connection: Connection, attributes: Attributes) -> None:
 
 
 def claim(connection: Connection, attributes: Attributes) -> None:
-    """Write down whose a study is, once and for all; it was checked before."""
-    study = attributes["StudyInstanceUID"]
-    if _patient(connection, study) is None:
-        connection.execute(insert(patients).values(_claim(study, patient_of(attributes))))
+    """Write down whose a study is, once and for all; it was checked before.
+
+    An issuer that nobody had said is learnt: who is of another one is another patient then.
+    """
+    study, patient = attributes["StudyInstanceUID"], patient_of(attributes)
+    known = _patient(connection, study)
+    if known is None:
+        connection.execute(insert(patients).values(_claim(study, patient)))
+    elif patient.issuer and not known.issuer:
+        this = patients.c.StudyInstanceUID == study
+        connection.execute(update(patients).where(this).values(issuer=patient.issuer))
 
 
 def refuse_anothers(connection: Connection, study: str, patient: Patient) -> None:
     """Raise Conflict if a study is, or once was, another patient's."""
     if is_anothers(connection, study, patient):
         raise Conflict(
-            "This study is, or once was, another patient's: a UID never serves two. Is it the "
-            "right row? Else give the order in the row a Study Instance UID of its own.",
+            "This study is, or once was, another patient's: a UID never serves two. See that it is "
+            "the right row of the worklist or the right Patient ID; else the order or the object "
+            "needs a Study Instance UID of its own.",
             study=study,
         )
 

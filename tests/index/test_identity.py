@@ -82,6 +82,38 @@ def test_a_study_is_one_patients(index: SqlIndex, second: dict[str, str], other:
     add(index, 3, study="1.2.9", **first)
 
 
+def test_an_issuer_that_was_not_said_at_first_is_learnt(index: SqlIndex) -> None:
+    add(index, 1, study="1.2.9", PatientID="A")
+    for number, issuer in ((2, "X"), (3, "Y"), (4, "")):
+        plan = planned(number, "1.2.9", PatientID="A", IssuerOfPatientID=issuer)
+        (instance, _), (said, _) = linked(plan), plan.instances
+        instance = dataclasses.replace(instance, frames="blob")
+        if issuer == "Y":
+            with pytest.raises(Conflict, match="another patient's"):
+                index.add_instance(instance, said.attributes, "0")
+        else:
+            index.add_instance(instance, said.attributes, "0")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "other"),
+    [
+        ({"PatientID": "A"}, {"PatientID": " A  "}, False),
+        ({"PatientID": "A"}, {"PatientID": "a"}, True),
+        ({"PatientName": "Doe^Jane"}, {"PatientName": "DOE^jane^^^ "}, False),
+        ({"PatientName": "Doe^Jane==ど"}, {"PatientName": "Doe^Jane^==ど^"}, False),
+        ({"PatientName": "Müller^Ann"}, {"PatientName": "Mu\u0308ller^Ann"}, False),
+        ({"PatientName": "Doe^Jane"}, {"PatientName": "Doe^^Jane"}, True),
+        ({}, {"PatientName": "Doe"}, True),
+    ],
+)
+def test_spelling_alone_makes_no_other_patient(
+    index: SqlIndex, first: dict[str, str], second: dict[str, str], other: bool
+) -> None:
+    add(index, 1, study="1.2.9", **first)
+    assert index.is_anothers("1.2.9", {"StudyInstanceUID": "1.2.9", **second}) is other
+
+
 def corrected(
     index: SqlIndex, kind: CorrectionKind, number: int, study: str = "", **attributes: str
 ) -> None:

@@ -155,6 +155,25 @@ class Description:
                     f"{self.row.place}, {field}: the file states another. Is the row of this slide?"
                 )
 
+    def refuse_another_spacing(self, base: Dataset) -> None:
+        """Compare with the pixel spacing that a base level was released with.
+
+        Raises
+        ------
+        Conflict
+            If they differ: it decides where everything lies, and about UIDs.
+        """
+        if not self.spacing_um:
+            return
+        (groups,) = base.SharedFunctionalGroupsSequence
+        stored_mm = groups.PixelMeasuresSequence[0].PixelSpacing
+        for stored, stated in zip(stored_mm, self.spacing_um, strict=True):
+            if not math.isclose(1000 * stored, stated, rel_tol=1e-6):
+                raise Conflict(
+                    f"{self.row.place}, pixel_spacing (spacing_um): the slide is stored with "
+                    "another, which cannot be corrected. Is the row of this slide?"
+                )
+
     def of_study(self) -> Dataset:
         """Return the attributes of patient and study."""
         return deepcopy(self._of_study)

@@ -53,6 +53,8 @@ class DescribedRow:
         describe_study(dataset, self.description)
         if slide:
             self.description.refuse_contradiction(slide.facts)
+            if dataset.InstanceNumber == 1:  # the base level
+                self.description.refuse_another_spacing(dataset)
             describe_slide(dataset, self.description, slide.facts, slide.identity)
         return dataset
 

@@ -37,6 +37,7 @@ def with_original_attributes(before: bytes, after: bytes, at: datetime) -> bytes
         When it was corrected, with an offset from UTC.
     """
     old, new = decode_header(before), decode_header(after)
+    old.decode()  # what it said goes into a header of another character set
     modified = Dataset()
     for keyword in differences(old, new):
         element = old[keyword] if keyword in old else _without_value(new[keyword])

@@ -141,15 +141,16 @@ class Corrections:
         """Plan new headers for all instances of a study; UIDs stay."""
         identified = Identified.NONE
         if slide:
+            nobodys = slide.identified is Identified.NONE
             given, identified = row.study(slide, 0)
-            if slide.identified is not Identified.NONE:
-                identified = slide.identified
-            elif given != slide.study:
+            if given != slide.study and (nobodys or identified is Identified.ORDER):
                 raise Conflict(
-                    "Nobody said before whose slide this is, and its order has a study of its "
-                    "own: use --kind identity.",
+                    "The row's order has a study of its own, another than that of the slide: use "
+                    "--kind identity.",
                     study=slide.study,
                 )
+            if not nobodys:
+                identified = slide.identified
         at = datetime.fromtimestamp(correction.at, UTC)
         of_slide = self._index.instances_of(slide.file.fingerprint) if slide else []
         own = {instance.key for instance, _ in of_slide}
@@ -201,17 +202,17 @@ class Corrections:
         """Return the study of the right patient; a UID that was another's is passed over."""
         said = row.rewritten(self._store.get(first.header), slide)
         attributes = indexed_attributes(decode_header(said), first.transfer_syntax)
-        study, identified = row.study(slide, 0)
-        if study == slide.study and not self._index.is_anothers(study, attributes):
-            raise Conflict(
-                "The row names the patient and the study that the slide is stored with: use "
-                "--kind details.",
-                study=study,
-            )
         for issue in range(_MOST_STUDIES):
             study, identified = row.study(slide, issue)
-            if study != slide.study and not self._index.is_anothers(study, attributes):
-                return study, identified
+            if self._index.is_anothers(study, attributes):
+                continue
+            if study == slide.study:
+                raise Conflict(
+                    "The row names the patient and the study that the slide is stored with: use "
+                    "--kind details.",
+                    study=study,
+                )
+            return study, identified
         raise Conflict(
             "The study of the order is, or once was, another patient's: a UID never serves two. "
             "Is it the right row? Else give the order in the row another Study Instance UID.",

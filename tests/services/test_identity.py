@@ -414,7 +414,7 @@ def test_what_changed_meanwhile_is_not_corrected(slide: Path, data: Path) -> Non
 # -- objects that came as DICOM
 
 
-def received(services: Services, slide: Path, folder: Path, **said: str) -> str:
+def received(services: Services, slide: Path, folder: Path, **said: Any) -> str:
     """Receive the instances of a slide as another system would send them; return their study."""
     store = FileStore(folder)
     for one in convert(slide, store):

@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from pydicom import Dataset
 from pydicom.uid import UID
 
 from gateway.bootstrap import Services
@@ -28,6 +29,7 @@ from tests.services.test_identity import (
     headers,
     opened,
     part10,
+    received,
 )
 
 LONGER = ANN | {"patient_name": "A-name-that-is-longer^Than-the-one-before"}
@@ -187,3 +189,51 @@ def test_received_objects_in_its_series_keep_no_slide_from_being_materialised(
     send_stranger(services, served)
     services.ingest.materialise(served)
     assert services.ingest.slides()[0].state is SlideState.MATERIALISED
+
+
+# -- which kind of correction
+
+
+@pytest.mark.parametrize("before", [ANN, ANN | {"study_uid": "1.2.3"}])
+def test_another_order_is_no_detail(before: dict[str, str], slide: Path, data: Path) -> None:
+    opened(data, before).ingest.add(str(slide))
+    with pytest.raises(Conflict, match="use --kind identity"):
+        correct(data, DETAILS, LONGER | {"study_uid": "1.2.4"}, slide)
+    assert correct(data, IDENTITY, LONGER | {"study_uid": "1.2.4"}, slide) == "1.2.4"
+
+
+def test_a_study_beside_the_orders_own_is_not_left_without_need(slide: Path, data: Path) -> None:
+    opened(data, ANN).ingest.add(str(slide))
+    right = BEN | {"accession": ANN["accession"]}
+    study = correct(data, IDENTITY, right, slide)
+    with pytest.raises(Conflict, match="use --kind details"):
+        correct(data, IDENTITY, right | {"label_text": "Benjamin"}, slide)
+    assert correct(data, DETAILS, right | {"label_text": "Benjamin"}, slide) == study
+
+
+def test_a_row_of_another_spacing_corrects_nothing(slide: Path, data: Path) -> None:
+    opened(data, ANN).ingest.add(str(slide))
+    for kind, row in ((DETAILS, LONGER), (IDENTITY, BEN)):
+        with pytest.raises(Conflict, match="spacing_um"):
+            correct(data, kind, row | {"spacing_um": "0.25"}, slide)
+    correct(data, DETAILS, LONGER | {"spacing_um": "0.499"}, slide)
+
+
+def test_what_was_said_in_another_character_set_stays_readable(
+    slide: Path, data: Path, tmp_path: Path
+) -> None:
+    services = opened(data)
+    issuer = Dataset()
+    issuer.LocalNamespaceEntityID = "Königsklinik"
+    said = {"SpecificCharacterSet": "ISO_IR 100", "PatientID": "A", "PatientName": "Müller^Ann"}
+    study = received(services, slide, tmp_path, **said, IssuerOfAccessionNumberSequence=[issuer])
+    for name in ("Müller^Änne", "山田^アン"):
+        corrections = opened(data, {"barcode": "B1", "patient_id": "A", "patient_name": name})
+        plan = corrections.corrections.plan(study, None, DETAILS, "tester", "spelling")
+        corrections.corrections.apply(plan)
+    for header in headers(services, study):
+        first, second = (
+            item.ModifiedAttributesSequence[0] for item in header.OriginalAttributesSequence
+        )
+        assert first.IssuerOfAccessionNumberSequence[0] == issuer
+        assert [first.PatientName, second.PatientName] == ["Müller^Ann", "Müller^Änne"]

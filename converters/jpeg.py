@@ -57,6 +57,22 @@ def frame_prefix(tables: bytes, *, rgb: bool, tiles: Sequence[bytes]) -> bytes:
     return SOI_MARKER + shared + (ADOBE_RGB if rgb and None in stated else b"")
 
 
+def check_complete(header: bytes) -> None:
+    """Refuse a JPEG whose tables are not all there: no decoder shows it.
+
+    Parameters
+    ----------
+    header
+        From SOI up to SOS, which is included; the baseline process.
+
+    Raises
+    ------
+    InvalidInput
+        If it names a table that it does not have.
+    """
+    _Tables.of(header)
+
+
 def join_strips(strips: Sequence[bytes], tables: bytes, *, rgb: bool) -> bytes:
     """Join strips, each a JPEG of the full width, to one JPEG, with restart markers between.
 

@@ -25,6 +25,7 @@ from converters.pages import (
     LOSSLESS_CODECS,
     check_pixels,
     check_pyramid,
+    check_tiled,
     fingerprint_of,
     parts_of,
 )
@@ -238,8 +239,7 @@ def _check_lossless(page: TiffPage) -> None:
             f"Page {page.index} has TIFF compression {int(page.compression)}; JPEG, JPEG 2000, "
             "Deflate, LZW, PackBits and none are supported."
         )
-    if not page.is_tiled:
-        raise SlideUnreadable(f"Page {page.index}, a level, has no tiles.")
+    check_tiled(page)
 
 
 def _encoded(

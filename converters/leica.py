@@ -102,9 +102,10 @@ def _pages(image: Element) -> list[int]:
 def _described(tiff: TiffFile, views: _Views) -> Layout:
     (part,) = views.parts
     planes = {one.get("z", "0") for one in named(part, "dimension")}
-    levels = [page_of(tiff, number) for number in _pages(part) if number < len(tiff.pages)]
-    if not levels:
-        raise SlideUnreadable("The XML names pages that are not there.")
+    numbers = _pages(part)
+    if max(numbers) >= len(tiff.pages):
+        raise SlideUnreadable(f"The XML names page {max(numbers)}, which is not there.")
+    levels = [page_of(tiff, number) for number in numbers]
     base = levels[0]
     left, top, width, height = _extent(part)
     spacing_um = height / base.imagelength / 1000, width / base.imagewidth / 1000

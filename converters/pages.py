@@ -13,11 +13,11 @@ import numpy as np
 from tifffile import TiffFile, TiffPage
 
 from converters.fingerprint import tiff_fingerprint
-from converters.jpeg import frame_prefix
+from converters.jpeg import check_complete, frame_prefix
 from converters.jpeg_2000 import common_frame, holds_ycbcr, photometric_of
 from converters.sources import SlideImage
 from converters.tiff import description_of, read_range
-from gateway.core.bitstreams import jpeg_frame
+from gateway.core.bitstreams import jpeg_frame, jpeg_segments
 from gateway.core.errors import SlideUnreadable
 from gateway.core.frames import FrameTable, TileGrid
 from gateway.core.instances import JPEG_2000, JPEG_2000_LOSSLESS, JPEG_BASELINE, Flavour
@@ -101,6 +101,7 @@ def tiled_level(
         If it is damaged, or its pixels are of a kind that is not supported.
     """
     check_pixels(page)
+    check_tiled(page)
     grid = TileGrid(page.imagewidth, page.imagelength, page.tilewidth, page.tilelength)
     parts = parts_of(tiff, page, grid.count, holes=holes)
     there = parts.lengths > 0
@@ -120,6 +121,8 @@ def tiled_level(
     prefix = frame_prefix(page.tags.valueof(JPEG_TABLES) or b"", rgb=rgb, tiles=heads)
     for head in heads:
         check_tile(head, grid, page.index)
+    for header in {head[2 : list(jpeg_segments(head))[-1].stop] for head in heads}:
+        check_complete(prefix + header)
     frames = FrameTable(prefix, parts.offsets + 2 * there, parts.lengths - 2 * there)  # no SOI
     photometric = "RGB" if rgb else "YBR_FULL_422"
     return SlideImage(Flavour.VOLUME, grid, frames, None, photometric, JPEG_BASELINE, True)
@@ -165,6 +168,12 @@ def check_pixels(page: TiffPage) -> None:
         raise SlideUnreadable(f"Page {page.index} has several focal planes, not supported yet.")
     if min(page.imagewidth, page.imagelength) < 1:
         raise SlideUnreadable(f"Page {page.index} has no pixels.")
+
+
+def check_tiled(page: TiffPage) -> None:
+    """Refuse a level that is not cut into tiles."""
+    if not page.is_tiled:
+        raise SlideUnreadable(f"Page {page.index}, a level, has no tiles.")
 
 
 def is_rgb(page: TiffPage) -> bool:

@@ -22,7 +22,6 @@ from gateway.core.instances import Flavour
 __all__ = ["detects", "fingerprint", "read"]
 
 _ROOT = "PerkinElmer-QPI-ImageDescription"
-_LEVELS = ("FullResolution", "ReducedResolution")
 _PICTURES = {
     "Label": Flavour.LABEL,
     "Overview": Flavour.OVERVIEW,
@@ -53,7 +52,7 @@ def _described(tiff: TiffFile) -> Layout:
         raise SlideUnreadable(
             f"The file has {len(full)} channels, each a page; bright field is supported."
         )
-    levels = [page for kind in _LEVELS for page in kinds[kind] if page.is_tiled]
+    levels = full + [page for page in kinds["ReducedResolution"] if page.is_tiled]
     pictures = {flavour: kinds[kind][0] for kind, flavour in _PICTURES.items() if kinds[kind]}
     return Layout(_facts(xml(full[0].description), full[0]), levels, pictures)
 

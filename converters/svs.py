@@ -50,7 +50,8 @@ def read(path: Path) -> ScannedSlide:
     with opened(path) as tiff:
         pages = pages_of(tiff)
         facts, icc_profile = _facts(pages[0]), pages[0].tags.valueof(ICC_PROFILE)
-        levels = [page for page in pages if page.is_tiled and not page.subfiletype]
+        # The first page states the spacing of the base level, so it has to be that.
+        levels = [pages[0], *(one for one in pages[1:] if one.is_tiled and not one.subfiletype)]
         images, remarks = pyramid(tiff, levels, ycbcr=True)
         pictures, left_out = _associated(tiff, pages, images)
         facts = replace(facts, remarks=(*facts.remarks, *remarks, *left_out))

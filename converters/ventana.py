@@ -44,8 +44,8 @@ def read(path: Path) -> ScannedSlide:
 
 def _levels(tiff: TiffFile) -> list[TiffPage]:
     levels = [page for page in pages_of(tiff) if "level=" in page.description]
-    if not levels:
-        raise SlideUnreadable("No page of the file says that it is a level.")
+    if not levels or "level=0" not in levels[0].description:
+        raise SlideUnreadable("The first level of the file does not say that it is level 0.")
     return levels
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from converters.jpeg import check_complete
 from converters.ndpi.pages import Int64s, NdpiFile, Page
 from gateway.core.bitstreams import DRI, JpegFrame, jpeg_frame, jpeg_segments
 from gateway.core.errors import SlideUnreadable
@@ -97,6 +98,8 @@ def scan_of(page: Page) -> Scan:
     segments = list(jpeg_segments(start))
     header = start[: segments[-1].stop]
     frame = jpeg_frame(header)
+    if frame.baseline:
+        check_complete(header)
     components = header[segments[-1].start + 4]
     if not frame.baseline or frame.precision != 8 or not len(frame.sampling) == components == 3:
         raise SlideUnreadable(f"Page {page.index} is no baseline JPEG of three components.")

@@ -14,8 +14,8 @@ from pydicom.dataset import Dataset
 from pydicom.valuerep import format_number_as_ds
 
 from converters.icc import is_rgb_profile, srgb_profile
-from converters.metadata import Description, describe_slide, describe_study
 from converters.sources import Fluorescence, LossyStep, ScannedSlide, SlideImage
+from converters.worklist.metadata import Description, describe_slide, describe_study
 from gateway.core.geometry import PixelMatrix, View
 from gateway.core.instances import (
     JPEG_2000,

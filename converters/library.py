@@ -6,12 +6,12 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from converters import lossless
-from converters.metadata import Description
+from converters.codecs import lossless
 from converters.plan import plan_slide
 from converters.revision import DescribedRow
 from converters.sources import Choices, ScannedSlide, SlideFacts, format_of
 from converters.worklist import Row, Sighting, Worklist
+from converters.worklist.metadata import Description
 from gateway.core.errors import InvalidInput, SlideUnreadable
 from gateway.core.frames import Crop
 from gateway.core.instances import LinkedFile, Signature

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from math import inf, isclose
 
 from converters.header import RECIPE, Identity, header
-from converters.metadata import Description
 from converters.revision import DescribedRow, key_of
 from converters.sources import ScannedSlide, SlideImage
+from converters.worklist.metadata import Description
 from gateway.core.blobs import InMemory
 from gateway.core.errors import Conflict, InvalidInput, SpacingUnknown
 from gateway.core.frames import CropTable

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
-from converters.metadata import Description, describe_slide, describe_study
+from converters.worklist.metadata import Description, describe_slide, describe_study
 from gateway.core.instances import Identified, InstanceKey, Slide, derive_uid
 from gateway.dicom.part10 import decode_header, encode_header
 

@@ -162,8 +162,8 @@ class ScannedSlide:
         scratch blob, and the images are ``built`` in it.
     encoder
         What decoded and encoded the frames, with versions, as :attr:`Encoding.name
-        <converters.encoding.Encoding.name>` says; empty if frames are the scanner's own bytes.
-        It is part of the UIDs of series and instances: other bytes, other UIDs.
+        <converters.codecs.encoding.Encoding.name>` says; empty if frames are the scanner's own
+        bytes. It is part of the UIDs of series and instances: other bytes, other UIDs.
     tiling
         How frames are made, where there is a choice; part of the UIDs likewise.
     """
@@ -246,18 +246,18 @@ class SlideFormat:
 
 FORMATS = (
     # First: to readers of 32-bit offsets a large NDPI is a damaged TIFF.
-    SlideFormat("Hamamatsu NDPI", (".ndpi",), "converters.ndpi", leaves_choices=True),
-    SlideFormat("Aperio SVS", (".svs",), "converters.svs"),
-    SlideFormat("Leica SCN", (".scn",), "converters.leica"),
-    SlideFormat("Philips TIFF", (".tiff", ".tif"), "converters.philips"),
-    SlideFormat("Akoya QPTIFF", (".qptiff",), "converters.qptiff"),
-    SlideFormat("OME-TIFF", (".ome.tif", ".ome.tiff"), "converters.ome"),
-    SlideFormat("Trestle", (".tif",), "converters.trestle"),
-    SlideFormat("Ventana BIF", (".bif",), "converters.ventana"),
-    SlideFormat("3DHISTECH MIRAX", (".mrxs",), "converters.mirax"),
-    SlideFormat("Hamamatsu VMS", (".vms", ".vmu"), "converters.vms"),
+    SlideFormat("Hamamatsu NDPI", (".ndpi",), "converters.formats.ndpi", leaves_choices=True),
+    SlideFormat("Aperio SVS", (".svs",), "converters.formats.svs"),
+    SlideFormat("Leica SCN", (".scn",), "converters.formats.leica"),
+    SlideFormat("Philips TIFF", (".tiff", ".tif"), "converters.formats.philips"),
+    SlideFormat("Akoya QPTIFF", (".qptiff",), "converters.formats.qptiff"),
+    SlideFormat("OME-TIFF", (".ome.tif", ".ome.tiff"), "converters.formats.ome"),
+    SlideFormat("Trestle", (".tif",), "converters.formats.trestle"),
+    SlideFormat("Ventana BIF", (".bif",), "converters.formats.ventana"),
+    SlideFormat("3DHISTECH MIRAX", (".mrxs",), "converters.formats.mirax"),
+    SlideFormat("Hamamatsu VMS", (".vms", ".vmu"), "converters.formats.vms"),
     # Takes any tiled TIFF; those that name their scanner stand above.
-    SlideFormat("pyramidal TIFF", (".tif", ".tiff", ".btf"), "converters.generic"),
+    SlideFormat("pyramidal TIFF", (".tif", ".tiff", ".btf"), "converters.formats.generic"),
 )
 
 

@@ -102,7 +102,7 @@ def open_services(settings: Settings, choices: Choices | None = None) -> Service
 
 def open_watch(settings: Settings) -> Watch:
     """Return what adds the slides of the watched folders."""
-    from converters.companions import companions
+    from converters.formats.companions import companions
     from gateway.jobs.hands import Hand
     from gateway.jobs.watch import Watch
 

@@ -93,7 +93,7 @@ def test_the_version_is_told_without_heavy_imports() -> None:
 
 def test_a_conversion_needs_no_server_and_no_database() -> None:
     code = (
-        "import sys, converters.convert, converters.svs\n"
+        "import sys, converters.convert, converters.formats.svs\n"
         "print({'sqlalchemy', 'flask', 'granian', 'alembic'} & set(sys.modules))"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

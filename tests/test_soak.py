@@ -32,7 +32,14 @@ def test_a_slide_of_a_quarter_gigabyte(tmp_path: Path) -> None:
 )
 @pytest.mark.req("REQ-GATE-07")
 def test_some_fuzzing(tmp_path: Path) -> None:
-    targets = ["converters.ndpi", "converters.svs", "jpeg", "jpeg2000", "part10", "gate"]
+    targets = [
+        "converters.formats.ndpi",
+        "converters.formats.svs",
+        "jpeg",
+        "jpeg2000",
+        "part10",
+        "gate",
+    ]
     assert "nothing found but our own errors" in fuzz.run(tmp_path, 0.005, targets=targets)
 
 

@@ -155,7 +155,7 @@ def _gate(scratch: Path) -> list[bytes]:
 
 
 _SEEDS: dict[str, Callable[[Path], list[bytes]]] = {
-    "converters.svs": _svs,
+    "converters.formats.svs": _svs,
     "jpeg": _jpeg,
     "jpeg2000": _jpeg_2000,
     "cut": _cut,

@@ -103,18 +103,18 @@ def _vms(folder: Path) -> FuzzedSlide:
 
 
 SLIDES: dict[str, Callable[[Path], FuzzedSlide]] = {
-    "converters.ndpi": _tiff(
+    "converters.formats.ndpi": _tiff(
         lambda path: make_ndpi(path, columns=256, rows=64, stripe=64, factors=(1, 2), plain=(4,)),
         ".ndpi",
     ),
-    "converters.leica": _tiff(make_leica, ".scn"),
-    "converters.philips": _tiff(make_philips, ".tiff"),
-    "converters.qptiff": _tiff(make_qptiff, ".qptiff"),
-    "converters.ome": _tiff(make_ome, ".ome.tiff"),
-    "converters.trestle": _tiff(make_trestle, ".tif"),
-    "converters.ventana": _tiff(make_ventana, ".bif"),
-    "converters.generic": _tiff(make_generic, ".tiff"),
-    "converters.mirax": _mirax,
-    "converters.vms": _vms,
+    "converters.formats.leica": _tiff(make_leica, ".scn"),
+    "converters.formats.philips": _tiff(make_philips, ".tiff"),
+    "converters.formats.qptiff": _tiff(make_qptiff, ".qptiff"),
+    "converters.formats.ome": _tiff(make_ome, ".ome.tiff"),
+    "converters.formats.trestle": _tiff(make_trestle, ".tif"),
+    "converters.formats.ventana": _tiff(make_ventana, ".bif"),
+    "converters.formats.generic": _tiff(make_generic, ".tiff"),
+    "converters.formats.mirax": _mirax,
+    "converters.formats.vms": _vms,
 }
 """What makes a slide in a folder, by the module that reads it."""

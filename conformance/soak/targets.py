@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from conformance.soak.slides import SLIDES, FuzzedSlide
-from converters import lossless
-from converters.jpeg import frame_prefix, join_strips
+from converters.codecs import lossless
+from converters.codecs.jpeg import frame_prefix, join_strips
 from converters.library import ScannerFiles
 from converters.sources import FORMATS
 from gateway.core.bitstreams import jpeg_2000_frame, jpeg_frame, restart_intervals, states_rgb
@@ -145,7 +145,7 @@ def _gate(data: bytes) -> None:
         raise InvalidDataset(" ".join(finding.message for finding in verdict.findings))
 
 
-_OPENED_BY_OPENSLIDE = {"converters.vms", "converters.mirax"}
+_OPENED_BY_OPENSLIDE = {"converters.formats.vms", "converters.formats.mirax"}
 """Its readers are not ours, and slower."""
 
 TARGETS = {

@@ -51,7 +51,7 @@ def add(
     that takes as long as decoding them does.
     """
     with options.importing():
-        from converters.companions import companions
+        from converters.formats.companions import companions
         from converters.sources import Choices
         from gateway.bootstrap import open_services
         from gateway.store import dicom_files

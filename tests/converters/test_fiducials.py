@@ -22,9 +22,9 @@ from wsidicom import WsiDicom
 from wsidicom.geometry import PointMm
 from wsidicom.metadata import ImageCoordinateSystem
 
-from converters.placement import placement_from
 from converters.plan import plan_slide
 from converters.sources import format_of
+from converters.worklist.placement import placement_from
 from gateway.core.geometry import Placement, View
 from gateway.core.instances import Signature
 from gateway.dicom.geometry import read_matrix

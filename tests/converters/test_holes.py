@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from wsidicom import WsiDicom
 
-from converters import holes
 from converters.library import ScannerFiles
 from converters.sources import SlideImage
+from converters.tiff import holes
 from gateway.core.bitstreams import DQT, jpeg_2000_frame, jpeg_frame, jpeg_segments
 from gateway.core.errors import SlideUnreadable
 from gateway.core.frames import FrameTable

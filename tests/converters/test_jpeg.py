@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from converters.jpeg import join_strips
+from converters.codecs.jpeg import join_strips
 from gateway.core.bitstreams import states_rgb
 from gateway.core.errors import InvalidInput
 

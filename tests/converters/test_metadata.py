@@ -14,9 +14,9 @@ import pytest
 from pydicom import Dataset
 from pydicom.valuerep import PersonName
 
-from converters.columns import COLUMNS, described_columns
 from converters.convert import convert
 from converters.library import ScannerFiles
+from converters.worklist.columns import COLUMNS, described_columns
 from gateway.core.errors import Conflict, InvalidInput, Unmatched
 from gateway.core.instances import Identified
 from gateway.core.ports import SlidePlan, UnmatchedSlide

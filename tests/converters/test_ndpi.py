@@ -30,11 +30,11 @@ from conformance.bench.ndpi import (
     repeated,
 )
 from conformance.bench.slides import draw_scene
-from converters import lossless
-from converters.jpeg import blank_interval, sized_header
-from converters.ndpi.levels import Scan, Stripes
-from converters.ndpi.pages import opened, pages_of
-from converters.ndpi.tiles import joined
+from converters.codecs import lossless
+from converters.codecs.jpeg import blank_interval, sized_header
+from converters.formats.ndpi.levels import Scan, Stripes
+from converters.formats.ndpi.pages import opened, pages_of
+from converters.formats.ndpi.tiles import joined
 from converters.sources import (
     Choices,
     Fluorescence,

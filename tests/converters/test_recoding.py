@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from wsidicom import WsiDicom
 
-from converters.jpeg_2000 import rgb_image
+from converters.codecs.jpeg_2000 import rgb_image
 from gateway.core.bitstreams import jpeg_2000_frame
 from gateway.core.errors import SlideUnreadable
 from gateway.core.instances import JPEG_2000_LOSSLESS

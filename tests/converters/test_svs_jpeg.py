@@ -10,7 +10,7 @@ import openslide
 import pytest
 from numpy.typing import NDArray
 
-from converters.jpeg import ADOBE_RGB
+from converters.codecs.jpeg import ADOBE_RGB
 from converters.synthetic import abbreviate
 from gateway.core.bitstreams import states_rgb
 from gateway.core.errors import SlideUnreadable

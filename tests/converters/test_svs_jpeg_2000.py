@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from wsidicom import WsiDicom
 
-from converters.jpeg_2000 import common_frame, holds_ycbcr, photometric_of
+from converters.codecs.jpeg_2000 import common_frame, holds_ycbcr, photometric_of
 from converters.sources import SlideImage
 from gateway.core.bitstreams import jpeg_2000_frame
 from gateway.core.errors import InvalidInput, SlideUnreadable

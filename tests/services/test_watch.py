@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from converters.companions import companions
 from converters.convert import convert
+from converters.formats.companions import companions
 from gateway.bootstrap import Services, adder, open_services
 from gateway.core.errors import InvalidInput
 from gateway.core.instances import SlideState

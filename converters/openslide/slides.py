@@ -1,6 +1,6 @@
 """Slides that only OpenSlide can read: decoded when they are added, and encoded once.
 
-How OpenSlide is called is told in :mod:`converters.drawing`.
+How OpenSlide is called is told in :mod:`converters.openslide.drawing`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.drawing import Drawing, Opened, Rgba
-from converters.encoding import Encoder, Encoding, Pixels, jpeg, jpeg_2000
-from converters.pictures import native
+from converters.codecs.encoding import Encoder, Encoding, Pixels, jpeg, jpeg_2000
+from converters.formats.stated import positive
+from converters.openslide.drawing import Drawing, Opened, Rgba
 from converters.sources import LossyStep, ScannedSlide, SlideFacts, SlideImage
-from converters.stated import positive
 from converters.tiff import told as told_of
+from converters.tiff.pictures import native
 from gateway.core.errors import SlideUnreadable
 from gateway.core.frames import TileGrid
 from gateway.core.geometry import Placement

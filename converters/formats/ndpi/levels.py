@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converters.jpeg import check_complete
-from converters.ndpi.pages import Int64s, NdpiFile, Page
+from converters.codecs.jpeg import check_complete
+from converters.formats.ndpi.pages import Int64s, NdpiFile, Page
 from gateway.core.bitstreams import DRI, JpegFrame, jpeg_frame, jpeg_segments
 from gateway.core.errors import SlideUnreadable
 

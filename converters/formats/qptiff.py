@@ -12,10 +12,10 @@ from xml.etree.ElementTree import Element
 
 from tifffile import TiffFile, TiffPage
 
-from converters.layout import Layout, fingerprint, glance, read_layout
+from converters.formats.stated import moment, positive, resolution_um, text_of, xml
 from converters.sources import ScannedSlide, SlideFacts
-from converters.stated import moment, positive, resolution_um, text_of, xml
 from converters.tiff import pages_of
+from converters.tiff.layout import Layout, fingerprint, glance, read_layout
 from gateway.core.errors import SlideUnreadable
 from gateway.core.instances import Flavour
 
@@ -35,7 +35,7 @@ def detects(path: Path) -> bool:
 
 
 def read(path: Path) -> ScannedSlide:
-    """Read a QPTIFF; see :func:`converters.layout.read_layout`."""
+    """Read a QPTIFF; see :func:`converters.tiff.layout.read_layout`."""
     return read_layout(path, _described)
 
 

@@ -1,8 +1,8 @@
-"""``python -m converters.openslide_process PATH``: opens a slide and draws what it is asked for.
+"""``python -m converters.openslide.process PATH``: opens a slide and draws what it is asked for.
 
-Requests come as lines of JSON on the standard input, see :class:`converters.drawing.Drawing`; an
-answer is a line of JSON, then so many bytes as it says. It imports as little as it can: one is
-started for every slide that is looked at.
+Requests come as lines of JSON on the standard input, see
+:class:`converters.openslide.drawing.Drawing`; an answer is a line of JSON, then so many bytes as it
+says. It imports as little as it can: one is started for every slide that is looked at.
 """
 
 from __future__ import annotations

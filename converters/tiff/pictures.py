@@ -13,9 +13,11 @@ import numpy as np
 from PIL import Image
 from tifffile import TiffFile, TiffPage
 
-from converters.jpeg import frame_prefix, join_strips
-from converters.jpeg_2000 import holds_ycbcr, rgb_image
-from converters.pages import (
+from converters.codecs.jpeg import frame_prefix, join_strips
+from converters.codecs.jpeg_2000 import holds_ycbcr, rgb_image
+from converters.sources import LossyStep, SlideImage
+from converters.tiff import read_range
+from converters.tiff.pages import (
     JPEG_2000_CODECS,
     JPEG_CODEC,
     JPEG_TABLES,
@@ -26,8 +28,6 @@ from converters.pages import (
     is_rgb,
     parts_of,
 )
-from converters.sources import LossyStep, SlideImage
-from converters.tiff import read_range
 from gateway.core.bitstreams import jpeg_2000_frame, jpeg_frame
 from gateway.core.blobs import InMemory
 from gateway.core.errors import InvalidInput, SlideUnreadable

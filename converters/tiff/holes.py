@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from tifffile import TiffFile, TiffPage
 
-from converters.pages import UNTRANSFORMED_COLOURS, check_pyramid, tiled_level
 from converters.sources import SlideImage
 from converters.tiff import read_range
+from converters.tiff.pages import UNTRANSFORMED_COLOURS, check_pyramid, tiled_level
 from gateway.core.bitstreams import (
     APP0,
     APP14,
@@ -71,7 +71,7 @@ def pyramid(
     pages
         From the largest.
     ycbcr
-        As in :func:`~converters.pages.tiled_level`.
+        As in :func:`~converters.tiff.pages.tiled_level`.
 
     Raises
     ------

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from converters import lossless
+from converters.codecs import lossless
 from converters.fingerprint import Covered, fingerprint_of
-from converters.ndpi.facts import facts_of
-from converters.ndpi.levels import Scan, scan_of
-from converters.ndpi.pages import NdpiFile, Page, detects, opened, pages_of
-from converters.ndpi.tiles import Tiled, cut, joined, stacked
+from converters.formats.ndpi.facts import facts_of
+from converters.formats.ndpi.levels import Scan, scan_of
+from converters.formats.ndpi.pages import NdpiFile, Page, detects, opened, pages_of
+from converters.formats.ndpi.tiles import Tiled, cut, joined, stacked
 from converters.sources import Choices, FocalStack, ScannedSlide, SlideImage, Tiling
 from gateway.core.bitstreams import states_rgb
 from gateway.core.errors import GatewayError, SlideUnreadable

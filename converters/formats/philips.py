@@ -14,10 +14,10 @@ from xml.etree.ElementTree import Element
 
 from tifffile import TiffFile, TiffPage
 
-from converters.layout import Layout, fingerprint, glance, read_layout
+from converters.formats.stated import moment, positive, xml
 from converters.sources import ScannedSlide, SlideFacts, SlideImage
-from converters.stated import moment, positive, xml
 from converters.tiff import page_of, pages_of
+from converters.tiff.layout import Layout, fingerprint, glance, read_layout
 from gateway.core.bitstreams import jpeg_frame
 from gateway.core.blobs import InMemory
 from gateway.core.errors import GatewayError, SlideUnreadable
@@ -38,7 +38,7 @@ def detects(path: Path) -> bool:
 
 
 def read(path: Path) -> ScannedSlide:
-    """Read a Philips TIFF; see :func:`converters.layout.read_layout`."""
+    """Read a Philips TIFF; see :func:`converters.tiff.layout.read_layout`."""
     return read_layout(path, _described)
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.encoding import Encoder, Encoding, Pixels, jpeg_2000
-from converters.jpeg_2000 import rgb_image
-from converters.pages import UNTRANSFORMED_COLOURS
+from converters.codecs.encoding import Encoder, Encoding, Pixels, jpeg_2000
+from converters.codecs.jpeg_2000 import rgb_image
 from converters.sources import LossyStep, ScannedSlide, SlideImage
 from converters.tiff import told
+from converters.tiff.pages import UNTRANSFORMED_COLOURS
 from gateway.core.errors import SlideUnreadable
 from gateway.core.frames import FrameTable
 from gateway.core.ports import Progress, Scratch

@@ -15,11 +15,11 @@ from xml.etree.ElementTree import Element
 
 from tifffile import TiffFile
 
-from converters.layout import Layout, fingerprint, glance, read_layout
-from converters.openslide import Properties, Told, read_decoded
+from converters.formats.stated import local_name, moment, named, positive, text_of, xml
+from converters.openslide.slides import Properties, Told, read_decoded
 from converters.sources import ScannedSlide, SlideFacts
-from converters.stated import local_name, moment, named, positive, text_of, xml
 from converters.tiff import page_of
+from converters.tiff.layout import Layout, fingerprint, glance, read_layout
 from gateway.core.errors import SlideUnreadable
 from gateway.core.geometry import Placement
 from gateway.core.instances import Flavour
@@ -40,7 +40,7 @@ def detects(path: Path) -> bool:
 
 
 def read(path: Path) -> ScannedSlide:
-    """Read a Leica SCN; see :func:`converters.layout.read_layout`."""
+    """Read a Leica SCN; see :func:`converters.tiff.layout.read_layout`."""
     views = _Views.of(xml(glance(path).description))
     if len(views.parts) > 1:
         return read_decoded(path, fingerprint(path), [path], lambda told: _told(views, told))

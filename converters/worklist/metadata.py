@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from converters.model import dumped, loaded, refuse_foreign, write_text
-from converters.placement import placement_from
 from converters.worklist import Row
+from converters.worklist.model import dumped, loaded, refuse_foreign, write_text
+from converters.worklist.placement import placement_from
 from gateway.core.errors import Conflict
 from gateway.core.geometry import Placement
 from gateway.core.instances import FileFacts, Flavour, Identified, derive_uid

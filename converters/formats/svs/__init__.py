@@ -1,7 +1,7 @@
 """Aperio SVS: a TIFF with tiled levels and, beside them, label, overview and thumbnail.
 
-How pages become images is told in :mod:`converters.pages`, :mod:`converters.holes` and
-:mod:`converters.pictures`; here is what is Aperio's own: which page is what, and what the
+How pages become images is told in :mod:`converters.tiff.pages`, :mod:`converters.tiff.holes` and
+:mod:`converters.tiff.pictures`; here is what is Aperio's own: which page is what, and what the
 description states.
 """
 
@@ -14,13 +14,13 @@ from pathlib import Path
 
 from tifffile import TiffFile, TiffPage
 
-from converters.history import PART_OF_A_SCAN, cut_from_scan
-from converters.holes import pyramid
-from converters.pages import ICC_PROFILE, fingerprint_of
-from converters.pictures import picture
-from converters.recoding import recoded
+from converters.codecs.recoding import recoded
+from converters.formats.svs.history import PART_OF_A_SCAN, cut_from_scan
 from converters.sources import ScannedSlide, SlideFacts, SlideImage
 from converters.tiff import description_of, is_tiff, opened, page_of, pages_of
+from converters.tiff.holes import pyramid
+from converters.tiff.pages import ICC_PROFILE, fingerprint_of
+from converters.tiff.pictures import picture
 from gateway.core.errors import GatewayError
 from gateway.core.instances import Flavour
 

@@ -12,8 +12,8 @@ from math import lcm
 
 import numpy as np
 
-from converters.jpeg import EOI_MARKER, blank_interval, sized_header
-from converters.ndpi.levels import Scan, Stripes
+from converters.codecs.jpeg import EOI_MARKER, blank_interval, sized_header
+from converters.formats.ndpi.levels import Scan, Stripes
 from gateway.core.frames import Crop, CropTable, FrameTable, TileGrid
 
 _CUT = 512

@@ -2,7 +2,7 @@
 
 A format says what the pages are, and this makes the images of them: tiles of JPEG and JPEG 2000
 are copied, tiles without loss are decoded when the slide is added and stay without loss. What
-opens or reads a TIFF page is in :mod:`converters.tiff` and :mod:`converters.pages`.
+opens or reads a TIFF page is in :mod:`converters.tiff` and :mod:`converters.tiff.pages`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ from pathlib import Path
 import numpy as np
 from tifffile import TiffFile, TiffPage
 
-from converters.encoding import Encoder, Encoding, Pixels, jpeg_2000
-from converters.holes import pyramid, sparse_pyramid
-from converters.pages import (
+from converters.codecs.encoding import Encoder, Encoding, Pixels, jpeg_2000
+from converters.codecs.recoding import recoded
+from converters.sources import ScannedSlide, SlideFacts, SlideImage
+from converters.tiff import is_tiff, opened, page_of, pages_of, read_range
+from converters.tiff.holes import pyramid, sparse_pyramid
+from converters.tiff.pages import (
     ICC_PROFILE,
     JPEG_2000_CODECS,
     JPEG_CODEC,
@@ -29,10 +32,7 @@ from converters.pages import (
     fingerprint_of,
     parts_of,
 )
-from converters.pictures import picture
-from converters.recoding import recoded
-from converters.sources import ScannedSlide, SlideFacts, SlideImage
-from converters.tiff import is_tiff, opened, page_of, pages_of, read_range
+from converters.tiff.pictures import picture
 from gateway.core.errors import GatewayError, SlideUnreadable
 from gateway.core.frames import FrameTable, TileGrid
 from gateway.core.instances import Flavour, Signature

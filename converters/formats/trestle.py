@@ -10,11 +10,11 @@ from pathlib import Path
 
 from tifffile import TiffFile, TiffPage
 
-from converters.layout import Layout, fingerprint, glance, read_layout
-from converters.openslide import Properties, Told, read_decoded
+from converters.formats.stated import positive
+from converters.openslide.slides import Properties, Told, read_decoded
 from converters.sources import ScannedSlide, SlideFacts
-from converters.stated import positive
 from converters.tiff import page_of, pages_of
+from converters.tiff.layout import Layout, fingerprint, glance, read_layout
 
 __all__ = ["detects", "fingerprint", "read"]
 
@@ -26,7 +26,7 @@ def detects(path: Path) -> bool:
 
 
 def read(path: Path) -> ScannedSlide:
-    """Read a Trestle TIFF; see :func:`converters.layout.read_layout`."""
+    """Read a Trestle TIFF; see :func:`converters.tiff.layout.read_layout`."""
     overlaps = _stated(glance(path).description).get("OverlapsXY", "").split()
     if any(positive(overlap) for overlap in overlaps):
         return read_decoded(path, fingerprint(path), [path], _told)

@@ -12,9 +12,9 @@ from itertools import pairwise
 import numpy as np
 from tifffile import TiffFile, TiffPage
 
+from converters.codecs.jpeg import check_complete, frame_prefix
+from converters.codecs.jpeg_2000 import common_frame, holds_ycbcr, photometric_of
 from converters.fingerprint import tiff_fingerprint
-from converters.jpeg import check_complete, frame_prefix
-from converters.jpeg_2000 import common_frame, holds_ycbcr, photometric_of
 from converters.sources import SlideImage
 from converters.tiff import description_of, read_range
 from gateway.core.bitstreams import jpeg_frame, jpeg_segments
@@ -90,10 +90,10 @@ def tiled_level(
     ----------
     holes
         Whether tiles may be missing, with a length of 0 in the frame table, for the caller to
-        make them; see :mod:`converters.holes`.
+        make them; see :mod:`converters.tiff.holes`.
     ycbcr
         Whether colours may be :data:`UNTRANSFORMED_COLOURS`, which no viewer shows, for the
-        caller to convert them; see :mod:`converters.recoding`.
+        caller to convert them; see :mod:`converters.codecs.recoding`.
 
     Raises
     ------

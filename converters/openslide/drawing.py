@@ -1,7 +1,7 @@
 """OpenSlide at work in processes of its own.
 
 On some damaged files OpenSlide ends the process that it runs in (failed assertions), and it must
-not be that of a gateway. So a slide is opened and drawn by :mod:`converters.openslide_process`.
+not be that of a gateway. So a slide is opened and drawn by :mod:`converters.openslide.process`.
 """
 
 from __future__ import annotations
@@ -145,6 +145,6 @@ class Drawing:
 
 
 def _started(path: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "converters.openslide_process", os.fspath(path)]
+    command = [sys.executable, "-m", "converters.openslide.process", os.fspath(path)]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)

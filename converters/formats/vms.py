@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from converters.companions import listed_by_vms
 from converters.fingerprint import files_fingerprint
-from converters.openslide import Properties, Told, read_decoded
+from converters.formats.companions import listed_by_vms
+from converters.openslide.slides import Properties, Told, read_decoded
 from converters.sources import ScannedSlide
 from converters.tiff import told
 from gateway.core.errors import SlideUnreadable

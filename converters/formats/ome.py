@@ -12,10 +12,10 @@ from xml.etree.ElementTree import Element
 
 from tifffile import TiffFile, TiffPage
 
-from converters.layout import Layout, fingerprint, glance, pages_below, read_layout
+from converters.formats.stated import moment, named, positive, text_of, xml
 from converters.sources import ScannedSlide, SlideFacts
-from converters.stated import moment, named, positive, text_of, xml
 from converters.tiff import page_of
+from converters.tiff.layout import Layout, fingerprint, glance, pages_below, read_layout
 from gateway.core.errors import SlideUnreadable
 from gateway.core.instances import Flavour
 
@@ -38,7 +38,7 @@ def detects(path: Path) -> bool:
 
 
 def read(path: Path) -> ScannedSlide:
-    """Read an OME-TIFF; see :func:`converters.layout.read_layout`."""
+    """Read an OME-TIFF; see :func:`converters.tiff.layout.read_layout`."""
     return read_layout(path, _described)
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from tifffile import TiffFile, TiffPage
 
-from converters.layout import Layout, fingerprint, glance, read_layout
-from converters.openslide import Properties, Told, read_decoded
+from converters.formats.stated import local_name, moment, named, positive, xml
+from converters.openslide.slides import Properties, Told, read_decoded
 from converters.sources import ScannedSlide, SlideFacts
-from converters.stated import local_name, moment, named, positive, xml
 from converters.tiff import opened, page_of, pages_of
+from converters.tiff.layout import Layout, fingerprint, glance, read_layout
 from gateway.core.errors import SlideUnreadable
 from gateway.core.instances import Flavour
 
@@ -34,7 +34,7 @@ def detects(path: Path) -> bool:
 
 
 def read(path: Path) -> ScannedSlide:
-    """Read a Ventana slide; see :func:`converters.layout.read_layout`."""
+    """Read a Ventana slide; see :func:`converters.tiff.layout.read_layout`."""
     with opened(path) as tiff:
         overlapping = bool(_levels(tiff)[0].tags.valueof(_XMP))
     if overlapping:

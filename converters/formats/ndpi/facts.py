@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from converters.ndpi.levels import Scan
-from converters.ndpi.pages import Page
+from converters.formats.ndpi.levels import Scan
+from converters.formats.ndpi.pages import Page
 from converters.sources import Fluorescence, SlideFacts
 from gateway.core.geometry import Placement, View
 

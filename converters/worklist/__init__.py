@@ -14,7 +14,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from converters.columns import rows_of_csv
+from converters.worklist.columns import rows_of_csv
 from gateway.core.errors import InvalidInput
 
 _MATCH = frozenset({"barcode", "file", "scanned", "serial_number"})

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converters.history import cut_from_scan
+from converters.formats.svs.history import cut_from_scan
 from converters.sources import format_of
 from gateway.core.geometry import Placement
 

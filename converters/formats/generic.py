@@ -10,10 +10,10 @@ from pathlib import Path
 
 from tifffile import TiffFile, TiffPage
 
-from converters.layout import Layout, fingerprint, glance, pages_below, read_layout
+from converters.formats.stated import resolution_um
 from converters.sources import ScannedSlide, SlideFacts
-from converters.stated import resolution_um
 from converters.tiff import pages_of
+from converters.tiff.layout import Layout, fingerprint, glance, pages_below, read_layout
 
 __all__ = ["detects", "fingerprint", "read"]
 
@@ -30,7 +30,7 @@ def detects(path: Path) -> bool:
 
 
 def read(path: Path) -> ScannedSlide:
-    """Read a pyramidal TIFF; see :func:`converters.layout.read_layout`."""
+    """Read a pyramidal TIFF; see :func:`converters.tiff.layout.read_layout`."""
     return read_layout(path, _described)
 
 

@@ -10,9 +10,9 @@ import re
 from pathlib import Path
 
 from converters.fingerprint import files_fingerprint
-from converters.openslide import Properties, Told, read_decoded
+from converters.formats.stated import moment
+from converters.openslide.slides import Properties, Told, read_decoded
 from converters.sources import ScannedSlide
-from converters.stated import moment
 from converters.tiff import told
 from gateway.core.errors import SlideUnreadable
 

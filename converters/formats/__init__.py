@@ -1,0 +1,1 @@
+"""What each scanner's file looks like: a module a format, a row in ``converters.sources``."""

@@ -1,0 +1,1 @@
+"""OpenSlide, for what it alone reads; it works in processes of its own."""

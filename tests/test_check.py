@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,40 @@ def test_what_ends_a_process_is_held_and_nothing_else_suffers() -> None:
     assert len(results) == 40
     assert [number for number, (found, _) in enumerate(results) if found] == [17]
     assert "was ended" in results[17][0][0].message
+
+
+@pytest.mark.req("REQ-GATE-07", "REQ-GATE-08")
+def test_a_folder_that_cannot_be_read_is_held(
+    converted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    shutil.copy(next(converted.iterdir()), tmp_path)
+
+    def refuse(listed: Callable[[str], Any]) -> Callable[[str], Any]:
+        def listing(path: str) -> Any:
+            if os.fspath(path) == str(locked):  # the super-user reads anything
+                raise PermissionError(errno.EACCES, "Permission denied", str(locked))
+            return listed(path)
+
+        return listing
+
+    for name in ("scandir", "listdir"):
+        monkeypatch.setattr(os, name, refuse(getattr(os, name)))
+    one, other = examine_files(find_files([str(tmp_path)]).paths, None)
+    assert one.outcome is Outcome.PASSED
+    assert (other.path, other.outcome) == (str(locked), Outcome.HELD)
+    assert "Permission denied" in other.findings[0].message
+
+
+def test_a_copy_is_the_same_object_and_no_second_one(converted: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(converted, tmp_path / name)
+    assert {one["verdict"] for one in checked(tmp_path).values()} == {"passed"}
+    changed = min((tmp_path / "two").iterdir(), key=lambda path: path.stat().st_size)
+    changed.write_bytes(changed.read_bytes().replace(b"CPAPERIOCS", b"CPAPERIOC2"))
+    records = checked(tmp_path, fails=True)
+    assert "STUDY-TWICE" in {one["rule"] for one in records[changed.name]["findings"]}
 
 
 def test_people_read_what_is_wrong_and_what_to_do(converted: Path, tmp_path: Path) -> None:

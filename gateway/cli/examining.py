@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import gc
 import os
 import stat
@@ -55,24 +56,28 @@ def find_files(named: Sequence[str]) -> Files:
     """Find the DICOM files that were named, and those in folders that were.
 
     In a folder, and in those below it, what does not begin as a DICOM file does (PS3.10 7.1) is
-    skipped, and so are links and the directory file of media. What is named is always taken.
+    skipped, and so are links and the directory file of media. What is named is always taken, and
+    so are folders that cannot be read, for whoever examines them to say so.
     """
     paths: list[str] = []
+    unread: list[str] = []
     skipped = 0
     for name in named:
         if not os.path.isdir(name):
             paths.append(name)
             continue
-        for path in _files_below(name):
+        for path in _files_below(name, unread):
             if not os.path.islink(path) and is_dicom(path):
                 paths.append(path)
             else:
                 skipped += 1
-    return Files(list(dict.fromkeys(paths)), skipped)
+    return Files(list(dict.fromkeys((*paths, *unread))), skipped)
 
 
-def _files_below(folder: str) -> Iterator[str]:
-    for place, folders, names in os.walk(folder):
+def _files_below(folder: str, unread: list[str]) -> Iterator[str]:
+    for place, folders, names in os.walk(
+        folder, onerror=lambda error: unread.append(error.filename)
+    ):
         folders.sort()
         yield from (os.path.join(place, name) for name in sorted(names))
 
@@ -130,10 +135,31 @@ def examine_files(paths: Sequence[str], tell: Told | None) -> list[Examined]:
             findings.append(found)
         if tell:
             tell(len(findings), len(paths))
+    summaries = _without_copies(paths, summaries)
     for place, finding in examine_series([summary for _, summary in summaries]):
         number = summaries[place][0]
         findings[number] = (*findings[number], finding)
     return [Examined(*pair) for pair in zip(paths, findings, strict=True)]
+
+
+def _without_copies(
+    paths: Sequence[str], summaries: Sequence[tuple[int, Summary]]
+) -> list[tuple[int, Summary]]:
+    """Leave out files that are an earlier one again, byte for byte: they are the same object."""
+    first: dict[str, int] = {}
+    return [
+        (number, summary)
+        for number, summary in summaries
+        if (earlier := first.setdefault(summary.instance, number)) == number
+        or not _same(paths[earlier], paths[number])
+    ]
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return filecmp.cmp(one, other, shallow=False)
+    except OSError:
+        return False
 
 
 def _batches(paths: Sequence[str]) -> Iterator[list[Result]]:
@@ -195,6 +221,8 @@ def _examine_batch(paths: Sequence[str]) -> list[Result]:
 def _examine_file(path: str) -> Result:
     try:
         status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            os.listdir(path)  # a folder is only here because it could not be read
         if not stat.S_ISREG(status.st_mode):
             return held("FILE-UNREADABLE", "It is no file.").findings, None
         with FileBlob(path, None) as blob:

@@ -11,7 +11,7 @@ from converters.revision import DescribedRow, key_of
 from converters.sources import ScannedSlide, SlideImage
 from converters.worklist.metadata import Description
 from gateway.core.blobs import InMemory
-from gateway.core.errors import Conflict, InvalidInput, SpacingUnknown
+from gateway.core.errors import Conflict, Contradicted, InvalidInput, SpacingUnknown
 from gateway.core.frames import CropTable
 from gateway.core.geometry import Placement
 from gateway.core.instances import (
@@ -132,7 +132,7 @@ def _spacing_um(
     known = own or (stated_um and (stated_um, stated_um))
     listed = description and description.spacing_um
     if description and known and listed and not all(map(_close, known, listed)):
-        raise Conflict(
+        raise Contradicted(
             f"{description.row.place}, pixel_spacing (spacing_um): {path} has a pixel spacing of "
             f"{_both(known)} micrometres. Is the row of this slide?"
         )

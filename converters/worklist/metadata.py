@@ -17,7 +17,7 @@ from pydicom.uid import UID
 from converters.worklist import Row
 from converters.worklist.model import dumped, loaded, refuse_foreign, write_text
 from converters.worklist.placement import placement_from
-from gateway.core.errors import Conflict
+from gateway.core.errors import Conflict, Contradicted
 from gateway.core.geometry import Placement
 from gateway.core.instances import FileFacts, Flavour, Identified, derive_uid
 from gateway.dicom.attributes import UNKNOWN
@@ -151,7 +151,7 @@ class Description:
             ),
         ):
             if ours and theirs and ours.strip() != theirs.strip():
-                raise Conflict(
+                raise Contradicted(
                     f"{self.row.place}, {field}: the file states another. Is the row of this slide?"
                 )
 

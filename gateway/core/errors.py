@@ -15,6 +15,7 @@
       Conflict                      409
         DuplicateInstance           409
         Unmatched                   409
+        Contradicted                409
       InvalidDataset                409
       UnsupportedSopClass           409
       UnsupportedTransferSyntax     415
@@ -167,6 +168,13 @@ class Unmatched(Conflict):
 
     code = "unmatched"
     title = "Slide without a match"
+
+
+class Contradicted(Conflict):
+    """What the worklist says of a slide cannot be: correct the worklist, and try again."""
+
+    code = "contradicted"
+    title = "Worklist contradicts"
 
 
 class SlideUnreadable(GatewayError):

@@ -11,7 +11,14 @@ from enum import Enum, auto
 from multiprocessing.connection import Connection
 from typing import Protocol
 
-from gateway.core.errors import FormatUnknown, InvalidInput, Unavailable, Unmatched
+from gateway.core.errors import (
+    Contradicted,
+    FormatUnknown,
+    InvalidInput,
+    SpacingUnknown,
+    Unavailable,
+    Unmatched,
+)
 from gateway.jobs.local import end_with_parent
 
 _NICENESS = 10
@@ -34,7 +41,7 @@ class Fate(Enum):
     """It cannot be read, or nothing can be stored."""
 
     NOBODYS = auto()
-    """The worklist does not say whose it is."""
+    """The worklist does not say whose it is, or says what cannot be: it may be corrected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,7 @@ def attempt(add: Add, path: str) -> Outcome:
     except FormatUnknown:
         _log.debug("%s is left alone: it is no slide", path)
         return Outcome(Fate.NO_SLIDE)
-    except (Unmatched, InvalidInput) as error:
+    except (Unmatched, Contradicted, SpacingUnknown, InvalidInput) as error:
         return Outcome(Fate.NOBODYS, error.code)
     except (Unavailable, OSError) as error:
         return Outcome(Fate.NOT_NOW, getattr(error, "code", "unreadable"))

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from gateway.core.errors import Conflict, SourceChanged, Unmatched
+from gateway.core.errors import Conflict, Contradicted, SourceChanged, Unmatched
 from gateway.core.frames import CropTable, FrameTable
 from gateway.core.identity import QuarantinedSlide
 from gateway.core.instances import Identified, Instance, LinkedFile, Slide, SlideState
@@ -123,7 +123,7 @@ class Ingest:
             if plan.decode:
                 self._add_decoded(plan, progress)
             else:
-                self._index.check_slide(plan.instances[0].attributes)
+                self._check(plan)
                 self._store.put_all(_blobs(plan))  # before the rows that name them
                 instances = [_linked(planned, plan.file) for planned in plan.instances]
                 self._index.add_slide(plan, instances, self._clock())
@@ -133,6 +133,13 @@ class Ingest:
         if added is None:
             raise refused or Conflict(study=plan.study)
         return added
+
+    def _check(self, plan: SlidePlan) -> None:
+        """Compare what is said of a slide with what is stored of its study."""
+        try:
+            self._index.check_slide(plan.instances[0].attributes)
+        except Conflict as conflict:
+            raise Contradicted(conflict.detail, **conflict.context) from conflict
 
     def _add_decoded(self, plan: SlidePlan, progress: Progress | None) -> None:
         """Add a slide whose frames have to be made: as Part 10 blobs from the start.

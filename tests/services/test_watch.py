@@ -374,6 +374,36 @@ def test_a_slide_of_nobody_waits_for_its_row_in_the_worklist(
     assert looker.after(SETTLE_S) == ["one.svs"]
 
 
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [
+        ({"serial_number": "OTHER"}, "contradicted"),  # than the file's
+        ({"spacing_um": "0.25"}, "contradicted"),
+        ({"patient_id": "Q"}, "contradicted"),  # than the study's
+        ({"accession_issuer": ""}, "invalid-input"),
+    ],
+)
+def test_a_slide_whose_row_is_wrong_waits_for_the_right_one(
+    row: dict[str, str], code: str, tmp_path: Path, folder: Path, said: Callable[[str], int]
+) -> None:
+    order = {"patient_id": "P", "accession": "S1", "accession_issuer": "H"}
+    right, first = {"barcode": "B1", **order}, {"barcode": "B2", **order}
+    data, worklist = tmp_path / "data", write_csv(tmp_path / "w.csv", right | row, first)
+    services = open_services(Settings(data, metadata=worklist))
+    make_svs(tmp_path / "first.svs", extra_description="|Barcode = B2", seed=2)
+    services.ingest.add(str(tmp_path / "first.svs"))
+    looker = Looker(services, [folder], data)
+    make_svs(folder / "one.svs", extra_description="|Barcode = B1")
+    looker.after(0)
+    for _ in range(50):
+        assert "one.svs" not in looker.after(SETTLE_S)
+    assert said(code) == 1
+    write_csv(worklist, right, first)
+    for _ in range(50):
+        looker.after(SETTLE_S)
+    assert "one.svs" in looker.after(SETTLE_S)
+
+
 # -- what was added
 
 

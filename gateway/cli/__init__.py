@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from io import TextIOWrapper
 
 import click
 
@@ -17,6 +19,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 @click.version_option(__version__, prog_name="slidegate")
 def main() -> None:
     """Slidegate: scanner files in, DICOMweb out."""
+    # Names of people and of files may have what a terminal has not; JSON escapes that.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 for command in (

@@ -161,8 +161,7 @@ def progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
 
 def emit(record: dict[str, object], text: str, as_json: bool) -> None:
     """Print one result, for people or for programs."""
-    # A file name need not be UTF-8; JSON escapes what is not.
-    click.echo(json_text.dumps(record) if as_json else text.encode(errors="replace").decode())
+    click.echo(json_text.dumps(record) if as_json else text)
 
 
 def emit_slide(slide: Slide, path: str, empty: list[str], provenance: str, as_json: bool) -> None:

@@ -17,6 +17,7 @@ from gateway.core.identity import CorrectionKind
 from gateway.core.instances import Slide, SlideState
 from gateway.core.ports import Attributes, Buffer
 from gateway.core.queries import QueryLevel
+from tests.conftest import slidegate
 from tests.factories import make_svs
 from tests.services.test_identity import (
     ANN,
@@ -31,6 +32,7 @@ from tests.services.test_identity import (
     part10,
     received,
 )
+from tests.worklists import write_csv
 
 LONGER = ANN | {"patient_name": "A-name-that-is-longer^Than-the-one-before"}
 
@@ -192,6 +194,17 @@ def test_received_objects_in_its_series_keep_no_slide_from_being_materialised(
 
 
 # -- which kind of correction
+
+
+def test_a_terminal_without_the_letters_of_a_name_ends_no_correction(
+    slide: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(data, ANN | {"patient_name": "Doe^Ann"}).ingest.add(str(slide))
+    worklist = write_csv(data.parent / "w.csv", ANN | {"patient_name": "山田^アン"})
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    options = ("--data", data, "--metadata", worklist, "--kind", "details", "--reason", "spelling")
+    assert "'??^??'" in slidegate("correct", slide, *options).stdout
+    assert found(opened(data))[0]["PatientName"] == "山田^アン"
 
 
 @pytest.mark.parametrize("before", [ANN, ANN | {"study_uid": "1.2.3"}])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
+from gateway.core.errors import NotFound
 from gateway.core.ports import Index, Match
 from gateway.core.queries import Query, QueryLevel
 from gateway.services.retrieve import Retrieve
@@ -47,10 +49,12 @@ class Search:
         InvalidQuery
             If a key cannot be matched.
         """
-        matches = self._index.search(query)
-        return [
-            Found(match, self._header(match, query.level) if headers else None) for match in matches
-        ]
+        found: list[Found] = []
+        for match in self._index.search(query):
+            with suppress(NotFound):  # corrected meanwhile: its UIDs are no more
+                header = self._header(match, query.level) if headers else None
+                found.append(Found(match, header))
+        return found
 
     def _header(self, match: Match, level: QueryLevel) -> Dataset:
         study, series, instance = (

@@ -15,8 +15,8 @@ from gateway.bootstrap import Services
 from gateway.core.errors import Conflict, SourceChanged, Unmatched
 from gateway.core.identity import CorrectionKind
 from gateway.core.instances import Slide, SlideState
-from gateway.core.ports import Attributes, Buffer
-from gateway.core.queries import QueryLevel
+from gateway.core.ports import Attributes, Buffer, Match
+from gateway.core.queries import Query, QueryLevel
 from tests.conftest import slidegate
 from tests.factories import make_svs
 from tests.services.test_identity import (
@@ -102,6 +102,26 @@ def test_of_two_worklists_at_once_one_is_shown_at_all_doors(
     with pytest.raises(Conflict):
         cat.ingest.add(str(slide))
     assert {name for _, name in shown(opened(data))} == {ANN["patient_name"]}
+
+
+def test_what_is_corrected_during_a_search_is_no_match(
+    slides: Sequence[Path], data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = opened(data, ANN, BEN | {"barcode": "B2"})
+    for path in slides[:2]:
+        services.ingest.add(str(path))
+    search = services.index.search
+
+    def searched(query: Query) -> list[Match]:
+        matches = search(query)
+        if query.level is QueryLevel.SERIES:
+            correct(data, IDENTITY, ANN | {"study_uid": "1.2.3"}, slides[0])
+        return matches
+
+    monkeypatch.setattr(services.index, "search", searched)
+    (match,) = services.search.find(Query(QueryLevel.SERIES), headers=True)
+    assert match.header is not None
+    assert match.header.PatientName == match.match["PatientName"] == BEN["patient_name"]
 
 
 def test_frames_are_whole_while_a_slide_is_materialised_twice_and_corrected(

@@ -35,7 +35,11 @@ class ScannerFiles:
         self._read: tuple[Signature, Worklist] | None = None
 
     def plan(
-        self, path: str, stated_spacing_um: float | None = None, row: str | None = None
+        self,
+        path: str,
+        stated_spacing_um: float | None = None,
+        row: str | None = None,
+        issue: int = 0,
     ) -> SlidePlan | UnmatchedSlide:
         """Say what instances a file becomes; see :meth:`gateway.core.ports.SlideLibrary.plan`."""
         file = Path(path)
@@ -51,7 +55,12 @@ class ScannerFiles:
 
         def planned(slide: ScannedSlide) -> SlidePlan:
             return plan_slide(
-                slide, path, before, stated_spacing_um=stated_spacing_um, description=described
+                slide,
+                path,
+                before,
+                stated_spacing_um=stated_spacing_um,
+                description=described,
+                issue=issue,
             )
 
         def decode(scratch: Scratch, progress: Progress | None) -> SlidePlan:

@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Iterator
 from math import inf, isclose
 
+from pydicom.dataset import Dataset
+
 from converters.header import RECIPE, Identity, header
 from converters.revision import DescribedRow, key_of
 from converters.sources import ScannedSlide, SlideImage
-from converters.worklist.metadata import Description
+from converters.worklist.metadata import Description, describe_study
 from gateway.core.blobs import InMemory
 from gateway.core.errors import Conflict, Contradicted, InvalidInput, SpacingUnknown
 from gateway.core.frames import CropTable
@@ -39,6 +41,7 @@ def plan_slide(
     stated_spacing_um: float | None = None,
     stated_placement: Placement | None = None,
     description: Description | None = None,
+    issue: int = 0,
 ) -> SlidePlan:
     """Say what instances a slide becomes.
 
@@ -55,6 +58,8 @@ def plan_slide(
         Where the base level lies on the slide as the operator states it; likewise.
     description
         What a worklist says of the slide; None if nobody said whose it is.
+    issue
+        See :meth:`converters.worklist.metadata.Description.identity`.
 
     Raises
     ------
@@ -82,13 +87,14 @@ def plan_slide(
     study, identified = derive_uid("study", digest), Identified.NONE
     if description:
         description.refuse_contradiction(facts)
-        study, identified = description.identity(digest)
+        study, identified = description.identity(digest, issue)
     recipe = _recipe(slide)
     series = key_of(digest, "", study, recipe).series
     row = DescribedRow(description) if description else None
     file = LinkedFile(path, slide.fingerprint, signature)
+    said = _said(study, description)
     if not slide.images:  # they are to be decoded
-        return SlidePlan(file, digest, study, series, (), facts, identified, recipe, row)
+        return SlidePlan(file, digest, study, series, (), facts, identified, recipe, row, said)
     grid = slide.images[0].grid
     size = (grid.matrix_columns, grid.matrix_rows)
     placement = stated_placement or slide.facts.placement or Placement.nominal(*size)
@@ -98,7 +104,15 @@ def plan_slide(
         _instance(identity, image, role, number)
         for number, (role, image) in enumerate(_roles(slide.images), 1)
     )
-    return SlidePlan(file, digest, study, series, instances, facts, identified, recipe, row)
+    return SlidePlan(file, digest, study, series, instances, facts, identified, recipe, row, said)
+
+
+def _said(study: str, description: Description | None) -> dict[str, str]:
+    """Return what the index keeps of patient and study."""
+    dataset = Dataset()
+    describe_study(dataset, description)
+    dataset.StudyInstanceUID = study
+    return indexed_attributes(dataset, "")
 
 
 def _facts(slide: ScannedSlide) -> FileFacts:

@@ -28,10 +28,7 @@ class DescribedRow:
 
     def study(self, slide: Slide, issue: int) -> tuple[str, Identified]:
         """Return the Study Instance UID that the row gives a slide."""
-        study, identified = self.description.identity(slide.identity)
-        if issue and identified is not Identified.ORDER:
-            study = derive_uid("study", study, issue)
-        return study, identified
+        return self.description.identity(slide.identity, issue)
 
     def reissued(
         self, header: bytes, slide: Slide, role: str, study: str, issue: int

@@ -107,19 +107,28 @@ class Description:
         self._issue("InstitutionName", "institution", self._of_slide)
         self._issue("InstitutionalDepartmentName", "department", self._of_slide)
 
-    def identity(self, digest: str) -> tuple[str, Identified]:
+    def identity(self, digest: str, issue: int = 0) -> tuple[str, Identified]:
         """Return the Study Instance UID of a slide, and what it derives from.
 
         Parameters
         ----------
         digest
             Of the slide.
+        issue
+            0, or more for a study beside the one that is another patient's by mistake; nothing to
+            an order that has a UID of its own.
 
         Raises
         ------
         InvalidInput
             If there is an accession number that nobody issued: two laboratories may use the same.
         """
+        study, identified = self._order(digest)
+        if issue and identified is not Identified.ORDER:
+            study = derive_uid("study", study, issue)
+        return study, identified
+
+    def _order(self, digest: str) -> tuple[str, Identified]:
         if self._study.uid is not None:
             return str(self._study.uid), Identified.ORDER
         if accession := self._study.accession_number:

@@ -259,6 +259,8 @@ class SlidePlan:
         Version of what decides about bytes besides the slide.
     row
         What a worklist says of the slide; None if nobody said whose it is.
+    said
+        What the index keeps of patient and study.
     decode
         Makes the whole plan of a slide whose pixels no client could read as they lie in its
         files, or None. They are decoded and encoded once into the scratch blob, which the
@@ -274,6 +276,7 @@ class SlidePlan:
     identified: Identified
     recipe: str
     row: WorklistRow | None
+    said: Attributes
     decode: Callable[[Scratch, Progress | None], SlidePlan] | None = None
 
 
@@ -300,7 +303,7 @@ class SlideLibrary(Protocol):
     """What the use cases need to know of scanner files."""
 
     def plan(
-        self, path: str, stated_spacing_um: float | None, row: str | None = None
+        self, path: str, stated_spacing_um: float | None, row: str | None = None, issue: int = 0
     ) -> SlidePlan | UnmatchedSlide:
         """Read the headers of a scanner file and say what instances it becomes.
 
@@ -315,6 +318,8 @@ class SlideLibrary(Protocol):
             Pixel spacing of the base level in micrometres as the operator states it, or None.
         row
             Row of the worklist that the operator says is this slide's; None looks for it.
+        issue
+            As of :meth:`WorklistRow.study`.
 
         Raises
         ------

@@ -99,7 +99,7 @@ class Ingest:
         SourceChanged
             If another slide lies there than the one that is meant.
         """
-        plan = self._library.plan(path, stated_spacing_um, row)
+        plan = self._planned(path, stated_spacing_um, row)
         if fingerprint not in (None, plan.file.fingerprint):
             raise SourceChanged(
                 f"{path} is another slide now than the one that waits. Put the right file back, or "
@@ -116,6 +116,26 @@ class Ingest:
             known = self._added(plan, progress)
         self._refuse_other(known, plan)
         return self._relinked(known, plan.file)
+
+    def _planned(
+        self, path: str, stated_spacing_um: float | None, row: str | None
+    ) -> SlidePlan | UnmatchedSlide:
+        """Plan a slide in the study of its case.
+
+        Where that is another patient's by mistake, it is the one that a correction began.
+        """
+        first = plan = self._library.plan(path, stated_spacing_um, row)
+        issue = 0
+        while (
+            isinstance(plan, SlidePlan)
+            and plan.identified is Identified.ACCESSION
+            and self._index.is_anothers(plan.study, plan.said)
+        ):
+            issue += 1
+            plan = self._library.plan(path, stated_spacing_um, row, issue)
+            if isinstance(plan, UnmatchedSlide) or not self._index.slides([plan.study]):
+                return first
+        return plan
 
     def _added(self, plan: SlidePlan, progress: Progress | None) -> Slide:
         refused: Conflict | None = None

@@ -61,6 +61,7 @@ def planned(number: int, study: str = "", **attributes: str) -> SlidePlan:
         Identified.NONE,
         "1",
         None,
+        {},
     )
 
 

@@ -12,7 +12,7 @@ from pydicom import Dataset
 from pydicom.uid import UID
 
 from gateway.bootstrap import Services
-from gateway.core.errors import Conflict, SourceChanged, Unmatched
+from gateway.core.errors import Conflict, Contradicted, SourceChanged, Unmatched
 from gateway.core.identity import CorrectionKind
 from gateway.core.instances import Slide, SlideState
 from gateway.core.ports import Attributes, Buffer, Match
@@ -242,6 +242,24 @@ def test_a_study_beside_the_orders_own_is_not_left_without_need(slide: Path, dat
     with pytest.raises(Conflict, match="use --kind details"):
         correct(data, IDENTITY, right | {"label_text": "Benjamin"}, slide)
     assert correct(data, DETAILS, right | {"label_text": "Benjamin"}, slide) == study
+
+
+def test_slides_that_come_later_join_the_study_that_a_correction_began(
+    slides: Sequence[Path], data: Path
+) -> None:
+    opened(data, ANN).ingest.add(str(slides[0]))
+    right = BEN | {"accession": ANN["accession"]}
+    later = right | {"barcode": "B2"}
+    with pytest.raises(Contradicted, match="another patient's"):
+        opened(data, later).ingest.add(str(slides[1]))
+    study = correct(data, IDENTITY, right, slides[0])
+    for _ in range(2):
+        assert opened(data, later).ingest.add(str(slides[1])).study == study
+    third = opened(data, later | {"patient_id": "C", "barcode": "B3"})
+    with pytest.raises(Unmatched):
+        third.ingest.add(str(slides[2]))
+    with pytest.raises(Contradicted, match="another patient's"):
+        third.quarantine.match(str(slides[2]), "1")
 
 
 def test_a_row_of_another_spacing_corrects_nothing(slide: Path, data: Path) -> None:

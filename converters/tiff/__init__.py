@@ -73,7 +73,7 @@ def told(path: Path) -> Iterator[None]:
     except GatewayError as error:
         if isinstance(error, SlideUnreadable) and str(path) in error.detail:
             raise
-        raise SlideUnreadable(f"{path} is damaged: {error.detail}") from error
+        raise SlideUnreadable(f"{path} cannot be read: {error.detail}") from error
     except OSError as error:
         raise SlideUnreadable(f"{path} cannot be read: {error.strerror or error}.") from error
     except Exception as error:  # whatever the parser stumbles over

@@ -40,6 +40,7 @@ from gateway.core.ports import Progress, Scratch
 
 _SOFTWARE, _XMP = 305, 700
 _LONGEST_REASON = 200
+_COPIED_CODECS = {JPEG_CODEC, *JPEG_2000_CODECS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +160,11 @@ def read_layout(path: Path, describe: Describe) -> ScannedSlide:
         digest = fingerprint_of(tiff, all_pages(tiff))
         facts = replace(layout.facts, remarks=(*layout.facts.remarks, *remarks))
         profile = layout.levels[0].tags.valueof(ICC_PROFILE) if layout.levels else None
-        if all(page.compression in {JPEG_CODEC, *JPEG_2000_CODECS} for page in layout.levels):
+        if all(page.compression in _COPIED_CODECS for page in layout.levels):
             levels, made = _copied(tiff, layout)
             facts = replace(facts, remarks=(*facts.remarks, *made))
             return recoded(path, ScannedSlide(digest, facts, profile, (*levels, *pictures)))
-        for page in layout.levels:
-            _check_lossless(page)
+        _check_lossless(layout.levels)
 
     encoding = jpeg_2000()
 
@@ -232,14 +232,20 @@ def _pictures(tiff: TiffFile, layout: Layout) -> tuple[list[SlideImage], list[st
 # -- tiles that are decoded
 
 
-def _check_lossless(page: TiffPage) -> None:
-    check_pixels(page)
-    if page.compression not in LOSSLESS_CODECS:
+def _check_lossless(pages: Sequence[TiffPage]) -> None:
+    for page in pages:
+        check_pixels(page)
+        if page.compression not in (*LOSSLESS_CODECS, *_COPIED_CODECS):
+            raise SlideUnreadable(
+                f"Page {page.index} has TIFF compression {int(page.compression)}; JPEG, JPEG 2000, "
+                "Deflate, LZW, PackBits and none are supported."
+            )
+        check_tiled(page)
+    if any(page.compression in _COPIED_CODECS for page in pages):
         raise SlideUnreadable(
-            f"Page {page.index} has TIFF compression {int(page.compression)}; JPEG, JPEG 2000, "
-            "Deflate, LZW, PackBits and none are supported."
+            "Some levels are JPEG or JPEG 2000, others are compressed without loss; all have to be "
+            "the one or the other."
         )
-    check_tiled(page)
 
 
 def _encoded(

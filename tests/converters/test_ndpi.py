@@ -376,7 +376,7 @@ def test_without_libturbojpeg_stripes_are_joined(made: NdpiTruth) -> None:
 def test_without_libturbojpeg_tiles_are_refused_and_the_package_is_named(
     made: NdpiTruth, no_turbojpeg: None
 ) -> None:
-    with pytest.raises(SlideUnreadable, match=r"slidegate\[formats\].*libturbojpeg0"):
+    with pytest.raises(Unavailable, match=r"slidegate\[formats\].*libturbojpeg0"):
         scanned(made.path, Tiling.CROP)
 
 

@@ -55,6 +55,8 @@ def read(path: Path, choices: Choices | None = None) -> ScannedSlide:
         installed; the message says which.
     """
     choices = choices or Choices()
+    if choices.tiling is Tiling.CROP:
+        lossless.require()
     with opened(path) as file:
         pages = pages_of(file)
         planes = _planes(pages)
@@ -146,13 +148,10 @@ def _tiled(
     scans: Sequence[Scan], luminance: int, tiling: Tiling | None
 ) -> tuple[Tiling, list[Tiled]]:
     """Make frames of the levels, in the way that is asked for or that is possible."""
-    if tiling is not Tiling.STRIPES:
-        if tiling is Tiling.CROP:
-            lossless.require()
-        if lossless.available():
-            tiled = list(cut(scans, luminance))
-            if tiled and tiled[0].scan is scans[0]:
-                return Tiling.CROP, tiled
+    if tiling is not Tiling.STRIPES and lossless.available():
+        tiled = list(cut(scans, luminance))
+        if tiled and tiled[0].scan is scans[0]:
+            return Tiling.CROP, tiled
     tiled = joined(scans, luminance)
     if tiling is Tiling.CROP or not tiled or tiled[0].scan is not scans[0]:
         missing = "" if lossless.available() else f" {lossless.HOW_TO_INSTALL}"

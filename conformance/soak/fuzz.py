@@ -18,6 +18,10 @@ from conformance.soak.targets import TARGETS
 FINDINGS = Path("fuzz-findings")
 """Where cases are kept that brought a reader down, below the folder where the run was started."""
 
+_APART = ["sh", "-c", '"$@"; exit $?', "sh"]
+"""A shell that forks: libFuzzer looks at the peak of a process's memory, and a process begins with
+that of the one that started it, which may be a whole run of tests."""
+
 _SECONDS = 5
 _RESIDENT_MB = 1024
 _LONGEST = 20_000
@@ -71,7 +75,7 @@ def _fuzz(name: str, folder: Path, scale: float, seed: int) -> tuple[int, float]
         "artifact_prefix": f"{findings}/seed{seed}-",
         "print_final_stats": 1,
     }
-    command = [sys.executable, "-m", "conformance.soak.fuzzer", name]
+    command = [*_APART, sys.executable, "-m", "conformance.soak.fuzzer", name]
     command += [f"-{option}={value}" for option, value in options.items()]
     begun = time.monotonic()
     done = subprocess.run(

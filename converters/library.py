@@ -71,7 +71,7 @@ class ScannerFiles:
                 raise _being_written(path)
             return planned(replace(slide, images=images, decode=None))
 
-        plan = planned(slide)
+        plan = replace(planned(slide), chosen=self._choices not in (None, Choices()))
         return replace(plan, decode=decode) if slide.decode else plan
 
     def _described(

@@ -20,9 +20,10 @@ def check(paths: tuple[str, ...], as_json: bool) -> None:
     counted. Nothing is ever written.
 
     A file is passed, repaired (the gateway would mend it when it takes it in, and say so in the
-    object) or held (it would not serve it; the action says what to do). Objects of one series or
-    study are compared with each other too. Whole slide images, annotations and structured reports
-    are checked in full, other objects for what all objects must have.
+    object) or held (it would not take it in; the action says what to do). Objects of one series
+    or study are compared with each other too, which taking them in one by one cannot. Whole slide
+    images, annotations and structured reports are checked in full, other objects for what all
+    objects must have.
 
     Exits with 0 if all have passed, else with 1.
     """

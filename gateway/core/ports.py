@@ -261,6 +261,8 @@ class SlidePlan:
         What a worklist says of the slide; None if nobody said whose it is.
     said
         What the index keeps of patient and study.
+    chosen
+        Whether the operator chose how frames are made, or of which focal planes.
     decode
         Makes the whole plan of a slide whose pixels no client could read as they lie in its
         files, or None. They are decoded and encoded once into the scratch blob, which the
@@ -277,6 +279,7 @@ class SlidePlan:
     recipe: str
     row: WorklistRow | None
     said: Attributes
+    chosen: bool = False
     decode: Callable[[Scratch, Progress | None], SlidePlan] | None = None
 
 

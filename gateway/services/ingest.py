@@ -207,6 +207,12 @@ class Ingest:
                 "This slide was added before with another stated pixel spacing.",
                 study=known.study,
             )
+        if plan.chosen and known.recipe != plan.recipe:
+            raise Conflict(
+                "This slide was added before with frames made in another way, or of other focal "
+                "planes, and stays so: leave --tile-by and --focal-planes away.",
+                study=known.study,
+            )
         if plan.row is None:
             return
         moved = plan.identified is Identified.ORDER and plan.study != known.study

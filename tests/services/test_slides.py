@@ -23,6 +23,7 @@ from gateway.core.instances import SlideState
 from gateway.settings import Settings
 from tests.conftest import Server, process_of, serving, slidegate
 from tests.factories import SvsTruth, make_large_svs, make_plain_tiff, make_svs
+from tests.ndpi import make_ndpi
 
 Record = dict[str, Any]
 
@@ -100,6 +101,19 @@ def test_a_slide_keeps_the_spacing_it_was_added_with(slide: Path, data: Path) ->
     slidegate("add", slide, "--data", data, "--mpp", "0.5")
     done = slidegate("add", slide, "--data", data, "--mpp", "0.25", fails=True)
     assert "another stated pixel spacing" in done.stderr
+
+
+@pytest.mark.parametrize("other", [["--tile-by", "crop"], ["--focal-planes", "all"]])
+def test_a_slide_keeps_the_frames_it_was_added_with(
+    other: list[str], tmp_path: Path, data: Path
+) -> None:
+    path = tmp_path / "slide.ndpi"
+    make_ndpi(path, columns=512, rows=128, stripe=512, factors=(1,), plain=(), planes_nm=(0, 900))
+    slidegate("add", path, "--data", data, "--tile-by", "stripes")
+    slidegate("add", path, "--data", data, "--tile-by", "stripes")
+    slidegate("add", path, "--data", data)  # nobody chooses: as it was
+    done = slidegate("add", path, "--data", data, *other, fails=True)
+    assert "leave --tile-by and --focal-planes away" in done.stderr
 
 
 # -- materialising

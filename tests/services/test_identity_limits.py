@@ -74,6 +74,7 @@ def shown(services: Services) -> set[tuple[str, str]]:
 # -- processes at once
 
 
+@pytest.mark.req("REQ-WSI-23")
 def test_of_two_corrections_at_once_one_is_shown_at_all_doors(slide: Path, data: Path) -> None:
     opened(data, ANN).ingest.add(str(slide))
     planned = []
@@ -151,6 +152,7 @@ def test_frames_are_whole_while_a_slide_is_materialised_twice_and_corrected(
 # -- quarantine
 
 
+@pytest.mark.req("REQ-WSI-23")
 def test_what_lies_there_now_is_not_matched_in_place_of_what_waits(
     slides: Sequence[Path], data: Path, tmp_path: Path
 ) -> None:

@@ -11,7 +11,8 @@ from converters.library import ScannerFiles
 from converters.sources import Choices
 from gateway.core.errors import Unmatched
 from gateway.core.frames import CropTable
-from gateway.core.ports import BlobStore, Buffer, Progress, UnmatchedSlide
+from gateway.core.ports import Progress, UnmatchedSlide
+from gateway.core.storage import BlobStore, Buffer
 from gateway.dicom.attributes import empty_keywords, provenance
 from gateway.dicom.crops import cut_all
 from gateway.dicom.part10 import Part10, decode_header

@@ -15,7 +15,8 @@ from converters.worklist.metadata import Description
 from gateway.core.errors import InvalidInput, SlideUnreadable
 from gateway.core.frames import Crop
 from gateway.core.instances import LinkedFile, Signature
-from gateway.core.ports import Progress, Scratch, SlidePlan, UnmatchedSlide
+from gateway.core.ports import Progress, SlidePlan, UnmatchedSlide
+from gateway.core.storage import Scratch
 
 
 class ScannerFiles:

@@ -15,7 +15,8 @@ from gateway.core.errors import FormatUnknown, SlideUnreadable
 from gateway.core.frames import CropTable, FrameTable, TileGrid
 from gateway.core.geometry import Placement
 from gateway.core.instances import Flavour
-from gateway.core.ports import Blob, Progress, Scratch
+from gateway.core.ports import Progress
+from gateway.core.storage import Blob, Scratch
 
 
 @dataclass(frozen=True, slots=True)

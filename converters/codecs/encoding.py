@@ -20,7 +20,8 @@ from gateway.core.instances import (
     JPEG_BASELINE,
     Flavour,
 )
-from gateway.core.ports import Progress, Scratch
+from gateway.core.ports import Progress
+from gateway.core.storage import Scratch
 
 Pixels = NDArray[np.uint8]
 """RGB, shape (rows, columns, 3)."""

@@ -19,7 +19,8 @@ from converters.tiff import told
 from converters.tiff.pages import UNTRANSFORMED_COLOURS
 from gateway.core.errors import SlideUnreadable
 from gateway.core.frames import FrameTable
-from gateway.core.ports import Progress, Scratch
+from gateway.core.ports import Progress
+from gateway.core.storage import Scratch
 
 
 def recoded(path: Path, slide: ScannedSlide) -> ScannedSlide:

@@ -28,7 +28,7 @@ def detects(path: Path) -> bool:
 
 
 def read(path: Path) -> ScannedSlide:
-    """Read what a MIRAX slide says of itself; see :func:`converters.openslide.read_decoded`."""
+    """Read what a MIRAX says of itself; see :func:`converters.openslide.slides.read_decoded`."""
     with told(path):
         files = _files(path)
         digest = files_fingerprint(files)

@@ -23,7 +23,8 @@ from gateway.core.errors import SlideUnreadable
 from gateway.core.frames import TileGrid
 from gateway.core.geometry import Placement
 from gateway.core.instances import Flavour
-from gateway.core.ports import Progress, Scratch
+from gateway.core.ports import Progress
+from gateway.core.storage import Scratch
 
 _TILE = 512
 _COARSEST_UM = 100.0

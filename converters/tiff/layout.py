@@ -36,7 +36,8 @@ from converters.tiff.pictures import picture
 from gateway.core.errors import GatewayError, SlideUnreadable
 from gateway.core.frames import FrameTable, TileGrid
 from gateway.core.instances import Flavour, Signature
-from gateway.core.ports import Progress, Scratch
+from gateway.core.ports import Progress
+from gateway.core.storage import Scratch
 
 _SOFTWARE, _XMP = 305, 700
 _LONGEST_REASON = 200

@@ -8,7 +8,7 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class InMemory:
-    """Bytes that are read like a stored blob; see :class:`gateway.core.ports.Blob`."""
+    """Bytes that are read like a stored blob; see :class:`gateway.core.storage.Blob`."""
 
     content: bytes
 

@@ -12,7 +12,7 @@ from threading import Lock
 import numpy as np
 
 from gateway.core.frames import Crop, CropTable, FrameTable, Read
-from gateway.core.ports import Scratch
+from gateway.core.storage import Scratch
 
 Cut = Callable[[bytes, Crop], list[bytes]]
 """Cuts a block into its tiles; see :meth:`gateway.core.ports.SlideLibrary.cut`."""

@@ -14,7 +14,7 @@ from pydicom.datadict import dictionary_VR
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from gateway.core.errors import InvalidDataset
-from gateway.core.ports import Buffer
+from gateway.core.storage import Buffer
 
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 UNDEFINED = 0xFFFFFFFF

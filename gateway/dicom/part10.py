@@ -18,7 +18,7 @@ from pydicom.uid import UID
 from gateway.core.errors import Unavailable
 from gateway.core.frames import FrameTable, Int64s
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, derive_uid
-from gateway.core.ports import Buffer
+from gateway.core.storage import Buffer
 
 IMPLEMENTATION_CLASS_UID = derive_uid("slidegate", "implementation class")
 IMPLEMENTATION_VERSION_NAME = "SLIDEGATE_1"

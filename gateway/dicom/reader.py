@@ -27,7 +27,7 @@ from pydicom.uid import (
 
 from gateway.core.errors import InvalidDataset, UnsupportedTransferSyntax
 from gateway.core.frames import FrameTable
-from gateway.core.ports import Buffer
+from gateway.core.storage import Buffer
 from gateway.dicom.elements import UNDEFINED, Element, ElementWalk, Window, truncated
 from gateway.dicom.fragments import (
     MOST_FRAGMENTS,

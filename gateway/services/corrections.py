@@ -15,7 +15,8 @@ from pydicom.dataset import Dataset
 from gateway.core.errors import Conflict, NotFound, Unmatched
 from gateway.core.identity import Correction, CorrectionKind, Revision
 from gateway.core.instances import Identified, Instance, InstanceKey, Slide
-from gateway.core.ports import BlobStore, Index, SlideLibrary, WorklistRow
+from gateway.core.ports import Index, SlideLibrary, WorklistRow
+from gateway.core.storage import BlobStore
 from gateway.dicom.attributes import indexed_attributes
 from gateway.dicom.corrections import differences, with_original_attributes
 from gateway.dicom.part10 import decode_header

@@ -11,9 +11,6 @@ from gateway.core.frames import CropTable, FrameTable
 from gateway.core.identity import QuarantinedSlide
 from gateway.core.instances import Identified, Instance, LinkedFile, Slide, SlideState
 from gateway.core.ports import (
-    Blob,
-    BlobStore,
-    Buffer,
     Index,
     PlannedInstance,
     Progress,
@@ -22,6 +19,7 @@ from gateway.core.ports import (
     UnmatchedSlide,
     WorklistRow,
 )
+from gateway.core.storage import Blob, BlobStore, Buffer
 from gateway.dicom.attributes import empty_keywords, provenance
 from gateway.dicom.corrections import differences
 from gateway.dicom.crops import cut_all

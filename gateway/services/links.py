@@ -6,7 +6,8 @@ from contextlib import suppress
 
 from gateway.core.errors import GatewayError, SlideUnreadable, SourceChanged, SourceMissing
 from gateway.core.instances import LinkedFile, Signature, Slide, SlideState
-from gateway.core.ports import Blob, BlobStore, Index, SlideLibrary
+from gateway.core.ports import Index, SlideLibrary
+from gateway.core.storage import Blob, BlobStore
 
 _REMEMBERED = 1000
 

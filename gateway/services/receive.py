@@ -29,7 +29,8 @@ from gateway.core.instances import (
     InstanceKey,
     checked_uid,
 )
-from gateway.core.ports import Arrival, Attributes, BlobStore, Buffer, Holding, Index
+from gateway.core.ports import Attributes, Holding, Index
+from gateway.core.storage import Arrival, BlobStore, Buffer
 from gateway.dicom.attributes import indexed_attributes
 from gateway.dicom.json_model import dataset_json
 from gateway.dicom.part10 import decode_header, encode_header

@@ -11,7 +11,8 @@ from pydicom.dataset import Dataset
 from gateway.core.errors import NotFound
 from gateway.core.frames import CropTable, FrameTable, FrameTableHead
 from gateway.core.instances import Instance, InstanceKey
-from gateway.core.ports import Blob, BlobStore, Index
+from gateway.core.ports import Index
+from gateway.core.storage import Blob, BlobStore
 from gateway.dicom.crops import Cut, RecentCuts, cut_all
 from gateway.dicom.json_model import element_at
 from gateway.dicom.part10 import Part10, decode_header

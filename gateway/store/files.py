@@ -20,7 +20,7 @@ from gateway.core.errors import (
     Unavailable,
 )
 from gateway.core.instances import LinkedFile, Signature
-from gateway.core.ports import Buffer
+from gateway.core.storage import Buffer
 
 _PART = ".part"
 _ASIDE = re.compile(r"\.[0-9.]+(?:-[0-9a-f]+)?\.[a-z]+\.[0-9a-f]{8}\.part\Z")
@@ -48,7 +48,7 @@ class FileBlob:
             raise
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return exactly that range; see :meth:`gateway.core.ports.Blob.read`."""
+        """Return exactly that range; see :meth:`gateway.core.storage.Blob.read`."""
         try:
             data = os.pread(self._descriptor, length, offset)
         except OSError as error:
@@ -67,7 +67,7 @@ class FileBlob:
             raise _read_failed(error) from error
 
     def view(self, offset: int, length: int) -> memoryview:
-        """Return that range in reused memory; see :meth:`gateway.core.ports.Blob.view`."""
+        """Return that range in reused memory; see :meth:`gateway.core.storage.Blob.view`."""
         if len(self._buffer) < length:
             self._buffer = bytearray(length)
         view = memoryview(self._buffer)[:length]
@@ -114,7 +114,7 @@ class FileScratch(FileBlob):
             self._descriptor = os.open(folder, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
 
     def append(self, data: Buffer) -> None:
-        """Add bytes at the end; see :meth:`gateway.core.ports.Scratch.append`."""
+        """Add bytes at the end; see :meth:`gateway.core.storage.Scratch.append`."""
         with _disk_errors(self._folder):
             _write_some(self._descriptor, [data])
 
@@ -130,7 +130,7 @@ class FileArrival(FileBlob):
         self._descriptor = descriptor
 
     def keep(self, name: str) -> None:
-        """Give it a name; see :meth:`gateway.core.ports.Arrival.keep`."""
+        """Give it a name; see :meth:`gateway.core.storage.Arrival.keep`."""
         target = self._root / name
         with _disk_errors(target):
             made = _make_folders(target.parent)
@@ -156,12 +156,12 @@ class FileStore:
         self._root = root
 
     def put(self, name: str, chunks: Iterable[Sequence[Buffer]]) -> None:
-        """Write a blob; see :meth:`gateway.core.ports.BlobStore.put`."""
+        """Write a blob; see :meth:`gateway.core.storage.BlobStore.put`."""
         with _disk_errors(self._root):
             _settle(self._place(name, chunks))
 
     def arrive(self, chunks: Iterable[Sequence[Buffer]]) -> FileArrival:
-        """Write what has no name yet; see :meth:`gateway.core.ports.BlobStore.arrive`."""
+        """Write what has no name yet; see :meth:`gateway.core.storage.BlobStore.arrive`."""
         aside = _aside(self._root / "0.arrival")
         with _disk_errors(aside), _removed_on_error(aside):
             _make_folders(self._root)
@@ -174,7 +174,7 @@ class FileStore:
         return FileArrival(self._root, aside, descriptor)
 
     def put_all(self, blobs: Mapping[str, bytes]) -> None:
-        """Write several small blobs; see :meth:`gateway.core.ports.BlobStore.put_all`."""
+        """Write several small blobs; see :meth:`gateway.core.storage.BlobStore.put_all`."""
         touched = [self._place(name, [[content]]) for name, content in blobs.items()]
         with _disk_errors(self._root):
             _settle(set().union(*touched))
@@ -195,7 +195,7 @@ class FileStore:
         return {target.parent, *made}
 
     def get(self, name: str) -> bytes:
-        """Return a whole blob; see :meth:`gateway.core.ports.BlobStore.get`."""
+        """Return a whole blob; see :meth:`gateway.core.storage.BlobStore.get`."""
         try:
             return (self._root / name).read_bytes()
         except FileNotFoundError as error:
@@ -204,7 +204,7 @@ class FileStore:
             raise _read_failed(error) from error
 
     def open(self, frames: str | LinkedFile) -> FileBlob:
-        """Open a blob or a linked file; see :meth:`gateway.core.ports.BlobStore.open`."""
+        """Open a blob or a linked file; see :meth:`gateway.core.storage.BlobStore.open`."""
         if isinstance(frames, LinkedFile):
             try:
                 return FileBlob(frames.path, frames.signature)
@@ -218,7 +218,7 @@ class FileStore:
             raise Unavailable(f"A blob cannot be opened: {error.strerror}.") from error
 
     def scratch(self) -> FileScratch:
-        """Return an empty scratch blob; see :meth:`gateway.core.ports.BlobStore.scratch`."""
+        """Return an empty scratch blob; see :meth:`gateway.core.storage.BlobStore.scratch`."""
         return FileScratch(self._root)
 
     def signature(self, path: str) -> Signature:

@@ -15,8 +15,9 @@ from gateway.bootstrap import Services
 from gateway.core.errors import Conflict, Contradicted, SourceChanged, Unmatched
 from gateway.core.identity import CorrectionKind
 from gateway.core.instances import Slide, SlideState
-from gateway.core.ports import Attributes, Buffer, Match
+from gateway.core.ports import Attributes, Match
 from gateway.core.queries import Query, QueryLevel
+from gateway.core.storage import Buffer
 from tests.conftest import slidegate
 from tests.factories import make_svs
 from tests.services.test_identity import (

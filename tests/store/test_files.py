@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.errors import BlobMissing, SourceChanged, SourceMissing, Unavailable
 from gateway.core.instances import LinkedFile, Signature
-from gateway.core.ports import BlobStore
+from gateway.core.storage import BlobStore
 from gateway.store.files import FileStore
 
 

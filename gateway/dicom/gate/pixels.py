@@ -11,7 +11,7 @@ from gateway.core.bitstreams import Jpeg2000Frame, jpeg_2000_frame, jpeg_frame, 
 from gateway.core.errors import GatewayError, InvalidInput
 from gateway.core.frames import FrameTable
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE
-from gateway.core.ports import Buffer
+from gateway.core.storage import Buffer
 from gateway.dicom.gate.items import Item
 from gateway.dicom.gate.verdict import Finding
 

@@ -230,6 +230,9 @@ _TOGETHER: dict[str, Rule] = {
     "SERIES-RATIOS": Rule(
         "level smaller than the base level by a factor that is no power of 2", WARNING, "wsidicom"
     ),
+    "SERIES-ORIGIN": Rule(
+        "level whose origin is more than 0.02 mm from that of the base level", WARNING, "wsidicom"
+    ),
 }
 
 _VIEWERS: dict[str, Rule] = {

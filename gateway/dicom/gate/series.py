@@ -48,6 +48,9 @@ _SERIES = (
 _CONTAINER, _ACQUISITION = "ContainerIdentifier", "AcquisitionUID"
 """Which slide, and which scan of it."""
 
+_ONE_PYRAMID_MM = 0.02
+"""How far apart origins may be for wsidicom to take images into one pyramid."""
+
 _RATIO = 0.01
 """By how much the binary logarithm of the ratio of levels may differ from a whole number."""
 
@@ -71,6 +74,8 @@ class Summary:
         Columns and rows of a tile and of the total pixel matrix.
     column_mm
         Distance of the centres of adjacent columns in mm; 0 if that is not stated.
+    origin_mm
+        Total Pixel Matrix Origin; empty if that is not stated.
     paths
         Optical Path Identifiers.
     profiles
@@ -90,6 +95,7 @@ class Summary:
     tile: tuple[int, int] = (0, 0)
     matrix: tuple[int, int] = (0, 0)
     column_mm: float = 0.0
+    origin_mm: tuple[float, ...] = ()
     paths: tuple[str, ...] = ()
     profiles: bool | None = None
     part: int = 0
@@ -120,6 +126,7 @@ def summarise_item(item: Item) -> Summary:
         tile=(item.count("Columns"), item.count("Rows")),
         matrix=(item.count("TotalPixelMatrixColumns"), item.count("TotalPixelMatrixRows")),
         column_mm=_column_mm(item) if kind == Flavour.VOLUME else 0.0,
+        origin_mm=_origin_mm(item) if kind == Flavour.VOLUME else (),
         paths=tuple(path.text("OpticalPathIdentifier") for path in paths),
         profiles=all(path.filled("ICCProfile") for path in paths)
         if paths and colour(item)
@@ -133,6 +140,13 @@ def _column_mm(item: Item) -> float:
     measures = measures_of(item)
     spacing = measures.numbers("PixelSpacing") if measures else []
     return spacing[1] if len(spacing) == 2 and 0 < spacing[1] < math.inf else 0.0
+
+
+def _origin_mm(item: Item) -> tuple[float, ...]:
+    offsets = [f"{axis}OffsetInSlideCoordinateSystem" for axis in "XY"]
+    for origin in item.items("TotalPixelMatrixOriginSequence"):
+        return tuple(value for offset in offsets for value in origin.numbers(offset)[:1])
+    return ()
 
 
 def _references(item: Item) -> frozenset[str]:
@@ -348,6 +362,25 @@ def _levels(images: Group) -> Iterator[Place]:
             ),
         )
     yield from _ratios(volumes)
+    yield from _origins(volumes)
+
+
+def _origins(volumes: Group) -> Iterator[Place]:
+    placed = [one for one in volumes if len(one[1].origin_mm) == 2]
+    base = max(
+        (one for _, one in placed), key=lambda one: one.matrix, default=Summary("", "", "", "")
+    )
+    for number, one in placed:
+        if math.dist(one.origin_mm, base.origin_mm) > _ONE_PYRAMID_MM:
+            yield (
+                number,
+                Finding.warning(
+                    "SERIES-ORIGIN",
+                    "The level begins elsewhere than the base level, if only by half of a coarse "
+                    "pixel: wsidicom takes it for another pyramid.",
+                    "Open it with a larger pyramids_origin_threshold.",
+                ),
+            )
 
 
 def _ratios(volumes: Group) -> Iterator[Place]:

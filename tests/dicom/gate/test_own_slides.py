@@ -11,6 +11,7 @@ import pytest
 from converters.convert import convert
 from gateway.cli.examining import examine_files, find_files
 from gateway.core.errors import SpacingUnknown
+from gateway.dicom.gate import Severity
 from gateway.store.files import FileStore
 from tests.conftest import SHARED
 from tests.factories import make_svs
@@ -64,7 +65,9 @@ def test_what_is_converted_passes_without_a_finding(name: str, tmp_path: Path) -
     SLIDES[name](source)
     examined = examine_files(converted(source, tmp_path / "dicom"), None)
     assert examined
-    assert [(one.path, one.findings) for one in examined if one.findings] == []
+    findings = {(finding.rule, finding.severity) for one in examined for finding in one.findings}
+    # Eight levels: the smallest have pixels so large that half of one is far.
+    assert findings == ({("SERIES-ORIGIN", Severity.WARNING)} if name == "slide.vms" else set())
 
 
 @pytest.mark.parametrize("name", ["svs/CMU-1-Small-Region.svs", "ndpi/test3-DAPI-2-387.ndpi"])

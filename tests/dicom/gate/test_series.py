@@ -145,6 +145,14 @@ def same_matrix(sample: Sample) -> Change:
             "SERIES-RATIOS",
             "VOLUME 2",
         ),
+        (
+            "VOLUME 2",
+            in_first(
+                "TotalPixelMatrixOriginSequence", setting("XOffsetInSlideCoordinateSystem", "9.5")
+            ),
+            "SERIES-ORIGIN",
+            "VOLUME 2",
+        ),
     ],
     ids=str,
 )

@@ -212,15 +212,21 @@ def test_a_kill_while_it_is_decoded_leaves_nothing_visible(copy: Path, tmp_path:
     assert len(opened(data).ingest.slides()) == 1
 
 
-def test_a_file_that_changes_meanwhile_is_refused(copy: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("when", "told"), [("first", "cannot be read|being written"), ("last", "being written")]
+)
+def test_a_file_that_changes_meanwhile_is_refused(
+    copy: Path, tmp_path: Path, when: str, told: str
+) -> None:
     services = opened(tmp_path / "data")
 
     def spoil(done: int, total: int) -> None:
-        if done == total:  # before, OpenSlide itself may notice
+        # At first OpenSlide itself may stumble over the change, and say so in its own words.
+        if when == "first" or done == total:
             with copy.with_name("slide-1.jpg").open("ab") as file:
                 file.write(b"more")
 
-    with pytest.raises(SlideUnreadable, match="being written"):
+    with pytest.raises(SlideUnreadable, match=told):
         services.ingest.add(str(copy), None, spoil)
     assert services.ingest.slides() == []
 

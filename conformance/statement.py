@@ -30,8 +30,8 @@ from gateway.dicom.gate.rules import FAMILIES, RULES, TYPES
 from gateway.dicom.part10 import decode_header
 from gateway.dicom.pixels import MEDIA_TYPES
 from gateway.dicomweb.media import frame_offers
+from gateway.dicomweb.metadata import INLINE_LIMIT
 from gateway.dicomweb.qido import parse_search
-from gateway.dicomweb.wado import INLINE_LIMIT
 
 STATEMENT = Path(__file__).with_name("STATEMENT.md")
 _TABLE = re.compile(r"(<!-- table (\S+), by [^>]* -->\n).*?(<!-- end of table -->)", re.DOTALL)

@@ -141,13 +141,12 @@ def make_data_folder(data: Path) -> None:
 
 def load_application(settings: Settings, public_url: str) -> WSGIApplication:
     """Return the HTTP application; each server process has one of its own."""
-    from gateway.dicomweb.app import http_application
+    from gateway.dicomweb.app import UseCases, http_application
     from gateway.web.pages import blueprint
 
     services = open_services(settings)
-    return http_application(
-        services.retrieve, services.search, services.index.epoch, public_url, [blueprint()]
-    )
+    use = UseCases(services.retrieve, services.search, services.receive, services.index.epoch)
+    return http_application(use, public_url, [blueprint()])
 
 
 def _load_in_worker(

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway.core.errors import InvalidUid
+from gateway.core.errors import InvalidUid, NotFound
 
 VL_WHOLE_SLIDE_MICROSCOPY = "1.2.840.10008.5.1.4.1.1.77.1.6"
 IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
@@ -125,13 +125,14 @@ class Instance:
     transfer_syntax
         UID of the syntax that its frames are stored in.
     number_of_frames
-        As in its header.
+        As in its header; 0 without pixel data.
     header
         Name of the blob that holds its Part 10 header: all that stands before the pixel data.
     frame_table
-        Name of the blob that holds its frame table.
+        Name of the blob that holds its frame table; None without pixel data.
     frames
-        Where the frames lie: the name of a blob of ours, or a linked file.
+        Where the frames lie: the name of a blob of ours, or a linked file. Without pixel data,
+        the name of the blob that holds the whole object.
     received_header
         Name of the header that the blob of frames itself begins with, if that blob is a Part 10
         stream as somebody sent it.
@@ -141,9 +142,22 @@ class Instance:
     transfer_syntax: str
     number_of_frames: int
     header: str
-    frame_table: str
+    frame_table: str | None
     frames: str | LinkedFile
     received_header: str | None = None
+
+    @property
+    def pixels(self) -> str:
+        """Name of the blob that holds its frame table.
+
+        Raises
+        ------
+        NotFound
+            If it has no pixel data.
+        """
+        if self.frame_table is None:
+            raise NotFound("The instance has no frames.", instance=self.key.instance)
+        return self.frame_table
 
     @property
     def verbatim(self) -> bool:

@@ -3,53 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Response, request
 
 from gateway.core.errors import Forbidden
-from gateway.dicomweb import qido, wado
+from gateway.dicomweb import instances, metadata, qido
+from gateway.dicomweb.addresses import ROOT, PublicAddress
 from gateway.dicomweb.bulk import BulkAnswers
 from gateway.dicomweb.frames import FrameLane
 from gateway.dicomweb.problems import problem
 from gateway.services.query import Search
+from gateway.services.receive import Receive
 from gateway.services.retrieve import Retrieve
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-ROOT = "/dicom-web"
 _LONG_ANSWERS = 5
 """How many of a process's threads long answers may take; single frames need only a moment."""
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
-def http_application(
-    retrieve: Retrieve,
-    search: Search,
-    ready: Callable[[], object],
-    public_url: str,
-    pages: Iterable[Blueprint] = (),
-) -> WSGIApplication:
-    """Return the whole HTTP application.
+@dataclass(frozen=True, slots=True)
+class UseCases:
+    """What the doors lead to.
 
     Parameters
     ----------
     ready
         Raises if requests cannot be answered now.
+    """
+
+    retrieve: Retrieve
+    search: Search
+    receive: Receive
+    ready: Callable[[], object]
+
+
+def http_application(
+    use: UseCases, public_url: str, pages: Iterable[Blueprint] = ()
+) -> WSGIApplication:
+    """Return the whole HTTP application.
+
+    Parameters
+    ----------
     public_url
         Absolute URL under which clients reach the server; all URLs in answers begin with it.
     pages
         Pages for people.
     """
-    root = f"{public_url}{ROOT}"
     app = Flask("slidegate", static_folder=None)
     app.url_map.strict_slashes = False
     bulk = BulkAnswers(_LONG_ANSWERS)
-    app.register_blueprint(wado.blueprint(retrieve, root, bulk), url_prefix=ROOT)
-    app.register_blueprint(qido.blueprint(search, root), url_prefix=ROOT)
+    for door in (
+        metadata.blueprint(use.retrieve),
+        instances.blueprint(use.retrieve, bulk),
+        qido.blueprint(use.search),
+    ):
+        app.register_blueprint(door, url_prefix=ROOT)
     for page in pages:
         app.register_blueprint(page)
     app.register_error_handler(Exception, _told)
@@ -60,7 +75,7 @@ def http_application(
 
     @app.get("/ready")
     def is_ready() -> dict[str, str]:
-        ready()
+        use.ready()
         return {"status": "ready"}
 
     @app.after_request
@@ -69,7 +84,8 @@ def http_application(
             answer.vary.add("Accept")
         return answer
 
-    return LoopbackOnly(FrameLane(retrieve, root, bulk, app), urlsplit(public_url).netloc)
+    lane = FrameLane(use.retrieve, bulk, app)
+    return LoopbackOnly(PublicAddress(lane, public_url), urlsplit(public_url).netloc)
 
 
 def _told(error: Exception) -> Response:

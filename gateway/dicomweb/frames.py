@@ -22,6 +22,7 @@ from gateway.core.instances import (
     checked_uid,
 )
 from gateway.dicom.pixels import MEDIA_TYPES, decoded
+from gateway.dicomweb.addresses import instance_url, root_of
 from gateway.dicomweb.bulk import BulkAnswers
 from gateway.dicomweb.media import Multipart, Offer, Part, frame_offers, negotiate
 from gateway.dicomweb.problems import problem
@@ -49,20 +50,15 @@ class FrameLane:
     ----------
     retrieve
         Gives the frames.
-    base_url
-        Absolute URL of the DICOMweb root, without a slash at its end.
     bulk
         Bounds how many long answers are under way.
     rest
         Application for everything else.
     """
 
-    def __init__(
-        self, retrieve: Retrieve, base_url: str, bulk: BulkAnswers, rest: WSGIApplication
-    ) -> None:
+    def __init__(self, retrieve: Retrieve, bulk: BulkAnswers, rest: WSGIApplication) -> None:
         self._retrieve = retrieve
         self._bulk = bulk
-        self._base_url = base_url
         self._rest = rest
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -99,9 +95,7 @@ class FrameLane:
             single=len(frame_numbers) == 1,
         )
         offer = negotiate(_accept(environ), offers)
-        location = (
-            f"{self._base_url}/studies/{study}/series/{series}/instances/{sop_instance}/frames/"
-        )
+        location = f"{instance_url(root_of(environ), instance.key)}/frames/"
         form = self._form(offer, instance)
         if len(frame_numbers) == 1:
             frame = form(self._retrieve.frame(instance, frame_numbers[0]))

@@ -17,6 +17,7 @@ from gateway.core.instances import checked_uid
 from gateway.core.queries import AnyOf, Key, Query, QueryLevel, Range, Rule, Wildcard
 from gateway.dicom.attributes import COMPUTED, LEVEL_OF, vr_of
 from gateway.dicom.json_model import Json, dataset_json, match_json, text_json
+from gateway.dicomweb.addresses import root_of
 from gateway.dicomweb.media import JSON_OFFERS, accepted, negotiate
 from gateway.services.query import Found, Search
 
@@ -51,14 +52,8 @@ _LEVEL_UID = {
 }
 
 
-def blueprint(search: Search, root: str) -> Blueprint:
-    """Return the routes of QIDO-RS.
-
-    Parameters
-    ----------
-    root
-        Absolute URL of the DICOMweb root, without a slash at its end.
-    """
+def blueprint(search: Search) -> Blueprint:
+    """Return the routes of QIDO-RS."""
     routes = Blueprint("qido", __name__)
 
     def find(level: QueryLevel) -> Callable[..., Response]:
@@ -71,6 +66,7 @@ def blueprint(search: Search, root: str) -> Blueprint:
             ]
             asked = parse_search(level, scope, request.args.items(multi=True))
             found = search.find(asked.query, headers=asked.needs_headers)
+            root = root_of(request.environ)
             documents = [found_json(one, asked, root) for one in found]
             answer = Response(json.dumps(documents), content_type=offer.media_type)
             if asked.warnings:

@@ -407,7 +407,7 @@ def _instance(
         transfer_syntax,
         number_of_frames,
         header,
-        frame_table,
+        frame_table or None,  # no column of it was ever NULL
         _linked(*file) if frames is None else frames,
         received_header,
     )
@@ -418,7 +418,7 @@ def _place(instance: Instance) -> dict[str, Any]:
         "transfer_syntax": instance.transfer_syntax,
         "number_of_frames": instance.number_of_frames,
         "header": instance.header,
-        "frame_table": instance.frame_table,
+        "frame_table": instance.frame_table or "",
         "frames": instance.frames if isinstance(instance.frames, str) else None,
         "received_header": instance.received_header,
     }

@@ -277,7 +277,7 @@ class Ingest:
             return  # another process has done it since
         file = self._links.verified(now.file)
         old = [instance for instance, _ in self._index.instances_of(file.fingerprint)]
-        tables = [FrameTable.decode(self._store.get(instance.frame_table)) for instance in old]
+        tables = [FrameTable.decode(self._store.get(instance.pixels)) for instance in old]
         total = sum(table.stored_bytes for table in tables) + file.signature.size
         report = _Report(progress, total)
         new: list[Instance] = []

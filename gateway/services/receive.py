@@ -24,7 +24,6 @@ from gateway.core.frames import FrameTable
 from gateway.core.instances import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
-    VL_WHOLE_SLIDE_MICROSCOPY,
     Instance,
     InstanceKey,
     checked_uid,
@@ -36,6 +35,7 @@ from gateway.dicom.json_model import dataset_json
 from gateway.dicom.part10 import decode_header, encode_header
 from gateway.dicom.pixels import MEDIA_TYPES
 from gateway.dicom.reader import MOST_HEADER_BYTES, ReadPart10, read_part10
+from gateway.dicom.sop_classes import DOCUMENTS, IMAGES
 from gateway.services.names import Names
 from gateway.services.retrieve import Retrieve
 
@@ -80,7 +80,7 @@ class _Admitted:
     as_received
         Whether it leaves as it came, byte for byte.
     frames
-        Where its frames lie in what came.
+        Where its frames lie in what came; None without pixel data.
     attributes
         What the index keeps.
     """
@@ -90,7 +90,7 @@ class _Admitted:
     transfer_syntax: str
     header: bytes
     as_received: bool
-    frames: FrameTable
+    frames: FrameTable | None
     attributes: Attributes
 
 
@@ -167,24 +167,32 @@ class Receive:
     def _stored(self, admitted: _Admitted, arrival: Arrival, sha256: str) -> Instance:
         header = Names.by_header(admitted.key, admitted.header).of("header")
         frame_table, blob = map(Names(admitted.key, sha256).of, ("frames", "dcm"))
-        self._store.put_all({header: admitted.header, frame_table: admitted.frames.encode()})
+        beside: dict[str, bytes] = {}
+        if admitted.frames is not None:
+            beside[frame_table] = admitted.frames.encode()
+        elif admitted.as_received:
+            header = blob  # which is nothing but a header
+        if header != blob:
+            beside[header] = admitted.header
+        self._store.put_all(beside)
         arrival.keep(blob)
         return Instance(
             admitted.key,
             admitted.transfer_syntax,
-            len(admitted.frames),
+            0 if admitted.frames is None else len(admitted.frames),
             header,
-            frame_table,
+            None if admitted.frames is None else frame_table,
             blob,
             header if admitted.as_received else None,
         )
 
     def _restore(self, instance: Instance, read: ReadPart10, arrival: Arrival) -> None:
         """Write again what is lost of an instance, out of the same bytes as it was made of."""
-        assert read.frames is not None
         assert isinstance(instance.frames, str)
-        blobs = {instance.frame_table: read.frames.encode()}
-        if instance.verbatim:
+        blobs: dict[str, bytes] = {}
+        if read.frames is not None:
+            blobs[instance.pixels] = read.frames.encode()
+        if instance.verbatim and instance.header != instance.frames:
             blobs[instance.header] = read.header
         self._store.put_all({name: blob for name, blob in blobs.items() if self._lost(name)})
         if self._lost(instance.frames):
@@ -211,10 +219,10 @@ def _admitted(read: ReadPart10, view: Callable[[int, int], Buffer]) -> _Admitted
     """Examine an object and say how it is stored and leaves."""
     dataset = read.dataset
     sop_instance = _uid(dataset, "SOPInstanceUID")
-    if (sop_class := _uid(dataset, "SOPClassUID")) != VL_WHOLE_SLIDE_MICROSCOPY:
+    if (sop_class := _uid(dataset, "SOPClassUID")) not in IMAGES | DOCUMENTS:
         raise UnsupportedSopClass(
-            f"Objects of the SOP class {sop_class} are not taken yet: only VL Whole Slide "
-            "Microscopy Images are.",
+            f"Objects of the SOP class {sop_class} are not taken: whole slide images, annotations, "
+            "reports and presentation states are.",
             sop_class=sop_class,
             instance=sop_instance,
         )
@@ -225,8 +233,10 @@ def _admitted(read: ReadPart10, view: Callable[[int, int], Buffer]) -> _Admitted
             sop_class=sop_class,
             instance=sop_instance,
         )
-    if read.frames is None:
+    if read.frames is None and sop_class in IMAGES:
         raise InvalidDataset("The object is an image without pixel data.", instance=sop_instance)
+    if read.frames is not None and sop_class in DOCUMENTS:
+        raise InvalidDataset("Objects of its SOP class have no pixel data.", instance=sop_instance)
     study, series = (_uid(dataset, f"{level}InstanceUID") for level in ("Study", "Series"))
     key = InstanceKey(study, series, sop_instance)
     verdict = _passed(read, view)

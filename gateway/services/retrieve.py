@@ -115,8 +115,8 @@ class Retrieve:
         Unavailable
             If its bytes cannot be read now.
         """
-        with self._store.open(instance.frame_table) as table:
-            head = self._head(instance.frame_table, table)
+        with self._store.open(instance.pixels) as table:
+            head = self._head(instance, table)
             place = head.place(frame_number)
             with self._links.open(instance.frames) as blob:
                 return self._bitstream(instance, head, place, table, blob)
@@ -126,8 +126,8 @@ class Retrieve:
 
         All that can be refused is refused before this returns.
         """
-        with self._store.open(instance.frame_table) as table:
-            head = self._head(instance.frame_table, table)
+        with self._store.open(instance.pixels) as table:
+            head = self._head(instance, table)
             places = [head.place(number) for number in frame_numbers]
             sizes = None if head.crop else [head.length(number, table.read) for number, _ in places]
         return Frames(sizes, _started(self._frames(instance, head, places)))
@@ -136,7 +136,7 @@ class Retrieve:
         self, instance: Instance, head: FrameTableHead, places: Sequence[tuple[int, int]]
     ) -> Iterator[bytes]:
         with (
-            self._store.open(instance.frame_table) as table,
+            self._store.open(instance.pixels) as table,
             self._links.open(instance.frames) as blob,
         ):
             for place in places:
@@ -157,9 +157,10 @@ class Retrieve:
         def cut() -> list[bytes]:
             return self._cut(head.bitstream(number, table.read, blob.read), crop)
 
-        return self._cuts.tiles((instance.frame_table, number), cut)[inside]
+        return self._cuts.tiles((instance.pixels, number), cut)[inside]
 
-    def _head(self, name: str, table: Blob) -> FrameTableHead:
+    def _head(self, instance: Instance, table: Blob) -> FrameTableHead:
+        name = instance.pixels
         if (head := self._heads.get(name)) is None:
             fixed = table.read(0, FrameTableHead.FIXED.size)
             head = FrameTableHead.decode(table.read(0, FrameTableHead.size_from(fixed)))
@@ -177,10 +178,11 @@ class Retrieve:
 
         Frames that have to be cut are cut first, because a file begins with where they lie.
         """
-        if instance.verbatim:
-            whole = self._links.open(instance.frames)
+        if instance.verbatim or instance.frame_table is None:
+            # Without pixel data, the header is all there is.
+            whole = self._links.open(instance.frames if instance.verbatim else instance.header)
             return Part10Stream(whole.size, _started(_whole(whole)))
-        table = FrameTable.decode(self._store.get(instance.frame_table))
+        table = FrameTable.decode(self._store.get(instance.pixels))
         with ExitStack() as stack:
             blob: Blob = stack.enter_context(self._links.open(instance.frames))
             if isinstance(table, CropTable):

@@ -12,6 +12,7 @@ from pydicom.encaps import generate_frames
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID, generate_uid
 
+from conformance.bench.objects import annotations_of, report_of
 from gateway.bootstrap import Services, open_services
 from gateway.core.errors import (
     BlobMissing,
@@ -19,6 +20,7 @@ from gateway.core.errors import (
     DuplicateInstance,
     GatewayError,
     InvalidDataset,
+    NotFound,
     Unavailable,
     UnsupportedSopClass,
     UnsupportedTransferSyntax,
@@ -488,3 +490,18 @@ def test_names_in_any_character_set_are_answered(
     key = Key("PatientName", Wildcard(sought))
     (found,) = services.search.find(Query(QueryLevel.STUDY, (key,)))
     assert found.match["PatientName"] == name
+
+
+@pytest.mark.parametrize("make", [annotations_of, report_of])
+def test_objects_without_pixels_are_kept_and_leave_as_they_came(
+    make: Callable[[Dataset], Dataset], volume: bytes, services: Services, tmp_path: Path
+) -> None:
+    stream = written(make(dcmread(BytesIO(volume), stop_before_pixels=True)))
+    key = services.receive.receive([[stream]]).key
+    assert len(blobs(services, tmp_path)) == 1
+    instance = services.retrieve.instance(key)
+    assert b"".join(services.retrieve.part10(instance).pieces) == stream
+    assert services.retrieve.header(instance) == dcmread(BytesIO(stream))
+    with pytest.raises(NotFound):
+        services.retrieve.frame(instance, 1)
+    assert services.receive.receive([[stream]]).verdict is None

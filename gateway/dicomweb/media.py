@@ -210,6 +210,9 @@ class Multipart:
     ----------
     offer
         The representation of the parts.
+    boundary
+        32 hexadecimal digits of an entity tag, so that equal answers are equal byte for byte;
+        None for random ones. Either is in no pixel data.
 
     Attributes
     ----------
@@ -217,8 +220,8 @@ class Multipart:
         Content-Type of the whole answer.
     """
 
-    def __init__(self, offer: Offer) -> None:
-        self._boundary = secrets.token_hex(16)  # 128 random bits: in no pixel data
+    def __init__(self, offer: Offer, boundary: str | None = None) -> None:
+        self._boundary = boundary or secrets.token_hex(16)
         self._part_type = offer.content_type
         self.content_type = (
             f'multipart/related; type="{offer.media_type}"; boundary={self._boundary}'

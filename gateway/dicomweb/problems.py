@@ -11,6 +11,9 @@ from werkzeug.exceptions import HTTPException
 from gateway.core.errors import GatewayError, Unavailable
 
 _RETRY_AFTER_S = "5"
+_TOLD = ("Allow", "Content-Range")
+"""Headers of the framework's errors that say what would be possible."""
+
 _log = logging.getLogger(__name__)
 
 Answer = tuple[str, list[tuple[str, str]], bytes]
@@ -37,7 +40,7 @@ def _http_problem(error: HTTPException) -> Answer:
     code = error.code or 500
     name = error.name.lower().replace(" ", "-")
     status, headers, body = _document(name, error.name, code, error.description or error.name)
-    kept = [header for header in error.get_headers() if header[0] == "Allow"]
+    kept = [header for header in error.get_headers() if header[0] in _TOLD]
     return status, headers + kept, body
 
 

@@ -139,23 +139,30 @@ def make_data_folder(data: Path) -> None:
         raise Unavailable(f"The data folder {data} cannot be made: {error.strerror}.") from error
 
 
-def load_application(settings: Settings, public_url: str) -> WSGIApplication:
-    """Return the HTTP application; each server process has one of its own."""
+def load_application(settings: Settings, url: str) -> WSGIApplication:
+    """Return the HTTP application; each server process has one of its own.
+
+    Parameters
+    ----------
+    url
+        Absolute URL that the server listens to.
+    """
+    from gateway.dicomweb.addresses import Addresses
     from gateway.dicomweb.app import UseCases, http_application
     from gateway.web.pages import blueprint
 
     services = open_services(settings)
     use = UseCases(services.retrieve, services.search, services.receive, services.index.epoch)
-    return http_application(use, public_url, [blueprint()])
+    web = settings.web
+    addresses = Addresses(url, web.public_url, web.wado_url, web.trusted_proxies)
+    return http_application(use, addresses, web.cors_origins, [blueprint()])
 
 
-def _load_in_worker(
-    settings: Settings, public_url: str, parent: int, _target: str
-) -> WSGIApplication:
+def _load_in_worker(settings: Settings, url: str, parent: int, _target: str) -> WSGIApplication:
     from gateway.jobs.local import end_with_parent
 
     end_with_parent(parent)
-    return load_application(settings, public_url)
+    return load_application(settings, url)
 
 
 def serve(settings: Settings, address: Address) -> None:

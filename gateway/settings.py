@@ -8,8 +8,34 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
 
 from gateway.core.errors import InvalidInput
+
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """How the server appears to its clients.
+
+    Parameters
+    ----------
+    public_url
+        Absolute URL, without a slash at its end; empty is what a trusted proxy says, else the
+        URL that is listened to.
+    wado_url
+        DICOMweb root that URLs in answers begin with; empty is ``/dicom-web`` below that.
+    trusted_proxies
+        Networks (CIDR) of proxies that may say under which URL they were asked.
+    cors_origins
+        Origins of pages elsewhere that may read answers.
+    """
+
+    public_url: str = ""
+    wado_url: str = ""
+    trusted_proxies: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +56,8 @@ class Settings:
         Seconds for which a file in such a folder must not change before it is added.
     metadata
         Worklist that says whose slides they are; None serves them without patients.
+    web
+        How the server appears to its clients.
     """
 
     data: Path
@@ -38,6 +66,7 @@ class Settings:
     watched: tuple[str, ...] = ()
     settle_s: float = 10.0
     metadata: Path | None = None
+    web: Web = Web()
 
     @property
     def index(self) -> str | Path:
@@ -58,6 +87,72 @@ class Address:
         """URL of the server, without a slash at its end."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
+
+
+def web(
+    public_url: str, wado_url: str, trusted_proxies: Iterable[str], cors_origins: Iterable[str]
+) -> Web:
+    """Return how the server appears to its clients.
+
+    Raises
+    ------
+    InvalidInput
+        If something is malformed.
+    """
+    return Web(
+        _public(public_url) if public_url else "",
+        _public(wado_url) if wado_url else "",
+        tuple(map(_network, trusted_proxies)),
+        tuple(map(_origin, cors_origins)),
+    )
+
+
+def _public(text: str) -> str:
+    url = _split(text)
+    if not url.hostname or url.username is not None or url.query or url.fragment:
+        raise InvalidInput(
+            f"{text} is no URL of a server. Write it like https://pacs.example/pathology."
+        )
+    return f"{_origin_of(url)}{url.path.rstrip('/')}"
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        raise InvalidInput(
+            f"{text} is no network of proxies. Write it like 127.0.0.1 or 10.1.0.0/16."
+        ) from None
+
+
+def _origin(text: str) -> str:
+    if text == "*":
+        raise InvalidInput(
+            "No identity provider is configured: with the origin * every page that is open in a "
+            "browser here could read every slide. Name the origins of your viewers."
+        )
+    url = _split(text)
+    if not url.hostname or url.username is not None or url.path.strip("/") or url.query:
+        raise InvalidInput(f"{text} is no origin. Write it like https://viewer.example:8443.")
+    return _origin_of(url)
+
+
+def _split(text: str) -> SplitResult:
+    """Take a URL apart; what is none has no host."""
+    try:
+        url = urlsplit(text)
+        _ = url.port  # raises for what is no number
+    except ValueError:
+        return urlsplit("")
+    is_plain = text.isascii() and text.isprintable() and not set(text) & set(' <>"\\^`{|}')
+    return url if url.scheme in _PORTS and is_plain else urlsplit("")
+
+
+def _origin_of(url: SplitResult) -> str:
+    """Return the origin as browsers write it."""
+    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+    port = "" if url.port in (None, _PORTS[url.scheme]) else f":{url.port}"
+    return f"{url.scheme}://{host}{port}"
 
 
 def watched_folders(paths: Iterable[Path], data: Path) -> tuple[str, ...]:

@@ -108,6 +108,41 @@ metadata = click.option(
     help="Worklist (JSON or CSV) that says whose slides they are (or SLIDEGATE_METADATA).",
 )
 
+public_url = click.option(
+    "--public-url",
+    envvar="SLIDEGATE_PUBLIC_URL",
+    default="",
+    metavar="URL",
+    help="URL of the server for its clients, such as https://pacs.example/pathology behind a "
+    "proxy (or SLIDEGATE_PUBLIC_URL): URLs in answers begin with it.",
+)
+wado_url = click.option(
+    "--wado-url",
+    envvar="SLIDEGATE_WADO_URL",
+    default="",
+    metavar="URL",
+    help="DICOMweb root of retrieval, if a proxy shows it elsewhere than at /dicom-web of the "
+    "public URL (or SLIDEGATE_WADO_URL).",
+)
+trusted_proxy = click.option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    envvar="SLIDEGATE_TRUSTED_PROXIES",
+    multiple=True,
+    metavar="CIDR",
+    help="Address or network of proxies whose Forwarded and X-Forwarded headers tell the public "
+    "URL, if none is configured; may be given several times (or SLIDEGATE_TRUSTED_PROXIES).",
+)
+cors_origin = click.option(
+    "--cors-origin",
+    "cors_origins",
+    envvar="SLIDEGATE_CORS_ORIGINS",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Origin of a viewer elsewhere, such as https://viewer.example, whose pages may read "
+    "answers; may be given several times (or SLIDEGATE_CORS_ORIGINS).",
+)
+
 
 def settings(
     data: Path,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -28,6 +29,10 @@ from gateway.cli import options
 )
 @options.settle
 @options.metadata
+@options.public_url
+@options.wado_url
+@options.trusted_proxy
+@options.cors_origin
 def serve(
     data: Path,
     database: str,
@@ -38,11 +43,12 @@ def serve(
     watched: tuple[Path, ...],
     settle: float,
     metadata: Path | None,
+    **appearance: Any,
 ) -> None:
     """Serve DICOMweb at /dicom-web and a viewer at /."""
     with options.importing():
         from gateway.bootstrap import serve as serve_forever
-        from gateway.settings import loopback_address, watched_folders
+        from gateway.settings import loopback_address, watched_folders, web
 
     with options.errors_told():
         after_s = None if no_materialise else materialise_after
@@ -50,6 +56,7 @@ def serve(
             options.settings(data, database, after_s, metadata),
             watched=watched_folders(watched, data),
             settle_s=settle,
+            web=web(**appearance),
         )
         address = loopback_address(host, port)
         click.echo("No identity provider is configured: only this machine is served.", err=True)

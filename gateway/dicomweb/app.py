@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Response, request
 
 from gateway.core.errors import Forbidden
 from gateway.dicomweb import instances, metadata, qido
-from gateway.dicomweb.addresses import ROOT, PublicAddress
+from gateway.dicomweb.addresses import ROOT, Addresses, PublicAddress
 from gateway.dicomweb.bulk import BulkAnswers
+from gateway.dicomweb.cors import Cors
 from gateway.dicomweb.frames import FrameLane
 from gateway.dicomweb.problems import problem
 from gateway.services.query import Search
@@ -45,14 +45,19 @@ class UseCases:
 
 
 def http_application(
-    use: UseCases, public_url: str, pages: Iterable[Blueprint] = ()
+    use: UseCases,
+    addresses: Addresses,
+    origins: Iterable[str] = (),
+    pages: Iterable[Blueprint] = (),
 ) -> WSGIApplication:
     """Return the whole HTTP application.
 
     Parameters
     ----------
-    public_url
-        Absolute URL under which clients reach the server; all URLs in answers begin with it.
+    addresses
+        How clients reach the server.
+    origins
+        Origins of pages elsewhere that may read answers.
     pages
         Pages for people.
     """
@@ -85,7 +90,9 @@ def http_application(
         return answer
 
     lane = FrameLane(use.retrieve, bulk, app)
-    return LoopbackOnly(PublicAddress(lane, public_url), urlsplit(public_url).netloc)
+    # What asks for identity will stand below CORS: preflights carry none, and refusals are read.
+    guarded = LoopbackOnly(PublicAddress(lane, addresses), addresses.hosts)
+    return Cors(guarded, allowed) if (allowed := tuple(origins)) else guarded
 
 
 def _told(error: Exception) -> Response:
@@ -102,13 +109,14 @@ class LoopbackOnly:
 
     Parameters
     ----------
-    host
-        The name and port under which the server was told to listen.
+    hosts
+        Names, with their ports, under which the server was told to listen and to be known. What
+        a proxy says is not enough: a page under a name of its own could say the same.
     """
 
-    def __init__(self, inner: WSGIApplication, host: str) -> None:
+    def __init__(self, inner: WSGIApplication, hosts: Iterable[str]) -> None:
         self._inner = inner
-        self._names = _LOOPBACK | {_name(host)}
+        self._names = _LOOPBACK | set(map(_name, hosts))
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""

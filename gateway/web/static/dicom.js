@@ -1,6 +1,7 @@
 /** DICOMweb and the DICOM JSON Model, as far as the pages need them. */
 
-const ROOT = "/dicom-web";
+// A proxy may show the server below a prefix.
+const ROOT = new URL("../dicom-web", import.meta.url).href;
 
 const TAGS = {
   ImageType: "00080008",

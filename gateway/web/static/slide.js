@@ -1,6 +1,6 @@
 /** A slide on a Leaflet map: its pyramid, its coordinates, and tiles composed from frames. */
 
-import * as L from "/leaflet/leaflet-src.esm.js";
+import * as L from "../leaflet/leaflet-src.esm.js";
 import { Problem, SlideImage, value, values } from "./dicom.js";
 
 /** Pixels of the coarsest level that may be drawn into one pixel of the screen, per side. */

@@ -38,7 +38,7 @@ function cardOf(series) {
   write(".container", value(series, "ContainerIdentifier") ?? "No container identifier");
   write(".patient", patient(series) || "Patient not stated");
   write(".count", `${count} ${count === 1 ? "instance" : "instances"}`);
-  card.querySelector("a").href = `/view?${new URLSearchParams({
+  card.querySelector("a").href = `view?${new URLSearchParams({
     study: value(series, "StudyInstanceUID"),
     series: value(series, "SeriesInstanceUID"),
   })}`;

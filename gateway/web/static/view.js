@@ -1,6 +1,6 @@
 /** The viewer of one slide. */
 
-import * as L from "/leaflet/leaflet-src.esm.js";
+import * as L from "../leaflet/leaflet-src.esm.js";
 import { SlideImage, getDatasets, grouped, patient, value } from "./dicom.js";
 import { Frames, picture } from "./frames.js";
 import { hideProblem, showProblem } from "./problem.js";

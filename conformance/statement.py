@@ -125,8 +125,16 @@ def _gate_rules() -> str:
 
 def _errors() -> str:
     kinds = sorted(_below(GatewayError), key=lambda kind: kind.http_status)
-    rows = [(str(kind.http_status), f"`urn:slidegate:{kind.code}`", kind.title) for kind in kinds]
-    return _table(("Status", "Type", "Meaning"), rows)
+    rows = [
+        (
+            str(kind.http_status),
+            f"`urn:slidegate:{kind.code}`",
+            f"{kind.failure_reason:04X}",
+            kind.title,
+        )
+        for kind in kinds
+    ]
+    return _table(("Status", "Type", "Failure Reason", "Meaning"), rows)
 
 
 def _below(kind: type[GatewayError]) -> Iterator[type[GatewayError]]:

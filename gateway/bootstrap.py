@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from gateway.jobs.watch import Watch
 
 _WORKERS = 2
-_BLOCKING_THREADS = 8
+_BLOCKING_THREADS = 16
+"""Of each worker: long answers and stores leave some free; see gateway.dicomweb.app."""
+
 _HANDS = 3
 """Files of watched folders that are added at once; at most all but one have to be decoded."""
 

@@ -100,7 +100,8 @@ class Api:
     @property
     def operations(self) -> Iterator[tuple[str, Json]]:
         for path, item in self.document["paths"].items():
-            yield path, item["get"]
+            if "get" in item:
+                yield path, item["get"]
 
     def url(self, path: str, uids: tuple[str, str, str], frames: str = "1") -> str:
         values = dict(zip(("study", "series", "instance"), uids, strict=True))

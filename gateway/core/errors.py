@@ -2,30 +2,38 @@
 
 ::
 
-    GatewayError                    500
-      BlobMissing                   500
-      InvalidInput                  400
-        InvalidUid                  400
-        InvalidQuery                400
-        InvalidGeometry             422
-      Forbidden                     403
-      NotFound                      404
-        FrameNotFound               404
-      NotAcceptable                 406
-      Conflict                      409
-        DuplicateInstance           409
-        Unmatched                   409
-        Contradicted                409
-      InvalidDataset                409
-      UnsupportedSopClass           409
-      UnsupportedTransferSyntax     415
-      SlideUnreadable               422
-        FormatUnknown               422
-        SpacingUnknown              422
-      Unavailable                   503
-        SourceMissing               503
-        SourceChanged               503
-        OutOfResources              507
+    GatewayError                    500   0110
+      BlobMissing                   500   0110
+      InvalidInput                  400   C000
+        BrokenOff                   400   C000
+        InvalidUid                  400   C000
+        InvalidQuery                400   C000
+        InvalidGeometry             422   C000
+      Forbidden                     403   0124
+      NotFound                      404   0112
+        FrameNotFound               404   0112
+      NotAcceptable                 406   0110
+      UnsupportedMediaType          415   0110
+      Conflict                      409   C002
+        DuplicateInstance           409   0111
+        OtherStudy                  409   C001
+        Unmatched                   409   C002
+        Contradicted                409   C002
+      InvalidDataset                409   C000
+        Nonconformant               409   A900
+      UnsupportedSopClass           409   0122
+      UnsupportedTransferSyntax     415   C122
+      TooLarge                      413   A700
+      SlideUnreadable               422   0110
+        FormatUnknown               422   0110
+        SpacingUnknown              422   0110
+      Unavailable                   503   A700
+        SourceMissing               503   A700
+        SourceChanged               503   A700
+        OutOfResources              507   A700
+
+The numbers are the HTTP status, and why an object was not stored: Failure Reason (0008,1197) of
+STOW-RS (PS3.18 I.2.2) and the status of a C-STORE (PS3.4 B.2.3, PS3.7 C). C001 and C002 are ours.
 
 Adapters wrap foreign exceptions at their own border; services raise and never catch;
 each door translates once. ``code`` is for programs, ``title`` for logs, ``detail`` for
@@ -49,6 +57,7 @@ class GatewayError(Exception):
     code = "internal-error"
     title = "Internal error"
     http_status = 500
+    failure_reason = 0x0110
 
     def __init__(self, detail: str = "", **context: str | int) -> None:
         super().__init__(detail or self.title)
@@ -69,6 +78,14 @@ class InvalidInput(GatewayError):
     code = "invalid-input"
     title = "Malformed request"
     http_status = 400
+    failure_reason = 0xC000
+
+
+class BrokenOff(InvalidInput):
+    """The body of a request ends before its last part does."""
+
+    code = "broken-off"
+    title = "Body ends too early"
 
 
 class InvalidUid(InvalidInput):
@@ -99,6 +116,7 @@ class Forbidden(GatewayError):
     code = "forbidden"
     title = "Not allowed"
     http_status = 403
+    failure_reason = 0x0124
 
 
 class NotFound(GatewayError):
@@ -107,6 +125,7 @@ class NotFound(GatewayError):
     code = "not-found"
     title = "Not found"
     http_status = 404
+    failure_reason = 0x0112
 
 
 class FrameNotFound(NotFound):
@@ -124,12 +143,21 @@ class NotAcceptable(GatewayError):
     http_status = 406
 
 
+class UnsupportedMediaType(GatewayError):
+    """The body of a request is of a type that is not taken."""
+
+    code = "unsupported-media-type"
+    title = "Media type not taken"
+    http_status = 415
+
+
 class Conflict(GatewayError):
     """The request contradicts what is stored."""
 
     code = "conflict"
     title = "Conflict"
     http_status = 409
+    failure_reason = 0xC002
 
 
 class DuplicateInstance(Conflict):
@@ -137,6 +165,15 @@ class DuplicateInstance(Conflict):
 
     code = "duplicate-instance"
     title = "Another object under this UID"
+    failure_reason = 0x0111
+
+
+class OtherStudy(Conflict):
+    """An object was sent to another study than it says it is of."""
+
+    code = "other-study"
+    title = "Object of another study"
+    failure_reason = 0xC001
 
 
 class InvalidDataset(GatewayError):
@@ -145,6 +182,15 @@ class InvalidDataset(GatewayError):
     code = "invalid-dataset"
     title = "DICOM object cannot be taken"
     http_status = 409
+    failure_reason = 0xC000
+
+
+class Nonconformant(InvalidDataset):
+    """A DICOM object can be read, and is not what its SOP class is."""
+
+    code = "nonconformant"
+    title = "DICOM object against the standard"
+    failure_reason = 0xA900
 
 
 class UnsupportedSopClass(GatewayError):
@@ -153,6 +199,7 @@ class UnsupportedSopClass(GatewayError):
     code = "unsupported-sop-class"
     title = "Kind of object not taken"
     http_status = 409
+    failure_reason = 0x0122
 
 
 class UnsupportedTransferSyntax(GatewayError):
@@ -161,6 +208,16 @@ class UnsupportedTransferSyntax(GatewayError):
     code = "unsupported-transfer-syntax"
     title = "Transfer syntax not taken"
     http_status = 415
+    failure_reason = 0xC122
+
+
+class TooLarge(GatewayError):
+    """A published limit is exceeded."""
+
+    code = "too-large"
+    title = "Too large"
+    http_status = 413
+    failure_reason = 0xA700
 
 
 class Unmatched(Conflict):
@@ -205,6 +262,7 @@ class Unavailable(GatewayError):
     code = "unavailable"
     title = "Not available now"
     http_status = 503
+    failure_reason = 0xA700
 
 
 class SourceMissing(Unavailable):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Flask, Response, request
 
 from gateway.core.errors import Forbidden
-from gateway.dicomweb import instances, metadata, qido
+from gateway.dicomweb import instances, metadata, qido, stow
 from gateway.dicomweb.addresses import ROOT, Addresses, PublicAddress
 from gateway.dicomweb.bulk import BulkAnswers
 from gateway.dicomweb.cors import Cors
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _LONG_ANSWERS = 5
 """How many of a process's threads long answers may take; single frames need only a moment."""
+
+_STORES = 8
+"""How many of a process's threads stores may take."""
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -68,6 +71,7 @@ def http_application(
         metadata.blueprint(use.retrieve),
         instances.blueprint(use.retrieve, bulk),
         qido.blueprint(use.search),
+        stow.blueprint(use.receive, _STORES),
     ):
         app.register_blueprint(door, url_prefix=ROOT)
     for page in pages:

@@ -10,7 +10,9 @@ from werkzeug.exceptions import HTTPException
 
 from gateway.core.errors import GatewayError, Unavailable
 
-_RETRY_AFTER_S = "5"
+RETRY_AFTER_S = "5"
+"""Seconds after which what is not available now may be."""
+
 _TOLD = ("Allow", "Content-Range")
 """Headers of the framework's errors that say what would be possible."""
 
@@ -31,7 +33,7 @@ def problem(error: Exception) -> Answer:
         error.code, error.title, error.http_status, error.detail, **error.context
     )
     if isinstance(error, Unavailable):
-        headers.append(("Retry-After", _RETRY_AFTER_S))
+        headers.append(("Retry-After", RETRY_AFTER_S))
     return status, headers, body
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,10 @@ from pydicom.dataset import Dataset
 from gateway.core.errors import (
     BlobMissing,
     DuplicateInstance,
+    GatewayError,
     InvalidDataset,
+    Nonconformant,
+    OtherStudy,
     UnsupportedSopClass,
     UnsupportedTransferSyntax,
 )
@@ -40,7 +44,10 @@ from gateway.services.names import Names
 from gateway.services.retrieve import Retrieve
 
 if TYPE_CHECKING:
-    from gateway.dicom.gate import Verdict
+    from gateway.dicom.gate import Finding, Verdict
+
+COERCED, DOES_NOT_MATCH = 0xB000, 0xB007
+"""Warnings of a store: elements were changed; the object is not all that its SOP class is."""
 
 _TOLD = 5
 """Faults that a refusal names."""
@@ -54,13 +61,34 @@ class Received:
     ----------
     key
         Its UIDs.
+    sop_class
+        UID of its SOP class.
     verdict
         What the gate said of it; None if it was there before: the same bytes may be sent any
         number of times.
     """
 
     key: InstanceKey
+    sop_class: str
     verdict: Verdict | None
+
+    @property
+    def warning(self) -> int | None:
+        """Warning Reason (0008,1196) of it: why the sender should look again (PS3.18 I.2.1)."""
+        found = {finding.severity.value for finding in self._findings}
+        if "repair" in found:
+            return COERCED
+        return DOES_NOT_MATCH if "warning" in found else None
+
+    @property
+    def remarks(self) -> list[str]:
+        """What was repaired and what is imperfect, for people."""
+        return [f"{one.message} {one.action}" for one in self._findings]
+
+    @property
+    def _findings(self) -> tuple[Finding, ...]:
+        found = () if self.verdict is None else self.verdict.findings
+        return tuple(one for one in found if one.rule != "ANY-CLASS")  # our lack, not the sender's
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,7 +130,7 @@ class Receive:
         self._store = store
         self._retrieve = retrieve
 
-    def receive(self, chunks: Iterable[Sequence[Buffer]]) -> Received:
+    def receive(self, chunks: Iterable[Sequence[Buffer]], study: str | None = None) -> Received:
         """Store one object and make it visible.
 
         Nothing of it is visible before all of it is durable; what is refused leaves nothing. The
@@ -112,11 +140,18 @@ class Receive:
         ----------
         chunks
             The Part 10 stream, in pieces.
+        study
+            UID of the study that the sender says it is of; None if the sender does not say.
 
         Raises
         ------
         InvalidDataset
-            If it is damaged, or the conformance gate holds it; the message says what to do.
+            If it is damaged. This and all that follow name the object in their context if it could
+            be read so far, by ``sop_class`` and ``instance``.
+        Nonconformant
+            If the conformance gate holds it; the message says what to do.
+        OtherStudy
+            If it is not of the study.
         UnsupportedSopClass, UnsupportedTransferSyntax
             If it is of a kind, or encoded in a way, that is not taken.
         DuplicateInstance
@@ -129,23 +164,31 @@ class Receive:
         digest = hashlib.sha256()
         with self._store.arrive(_digested(chunks, digest)) as arrival:
             read = read_part10(arrival.view, arrival.size)
-            sop_instance = _uid(read.dataset, "SOPInstanceUID")
-            sha256 = digest.hexdigest()
-            if (holding := self._index.holding(sop_instance)) is not None:
-                key = self._same(holding, sha256)
-                if holding.sha256:
-                    self._restore(holding.instance, read, arrival)
-                return Received(key, None)
-            admitted = _admitted(read, arrival.view)
-            self._index.check_study(admitted.attributes)
-            instance = self._stored(admitted, arrival, sha256)
+            with _named(read.dataset):
+                return self._received(read, arrival, digest.hexdigest(), study)
+
+    def _received(
+        self, read: ReadPart10, arrival: Arrival, sha256: str, study: str | None
+    ) -> Received:
+        sop_instance = _uid(read.dataset, "SOPInstanceUID")
+        sop_class = _uid(read.dataset, "SOPClassUID")
+        if study not in (None, of := _uid(read.dataset, "StudyInstanceUID")):
+            raise OtherStudy("The object is of another study than it was sent to.", study=of)
+        if (holding := self._index.holding(sop_instance)) is not None:
+            key = self._same(holding, sha256)
+            if holding.sha256:
+                self._restore(holding.instance, read, arrival)
+            return Received(key, sop_class, None)
+        admitted = _admitted(read, arrival.view)
+        self._index.check_study(admitted.attributes)
+        instance = self._stored(admitted, arrival, sha256)
         try:
             self._index.add_instance(instance, admitted.attributes, sha256)
         except DuplicateInstance:  # another process has just added it
             holding = self._index.holding(sop_instance)
             assert holding is not None
-            return Received(self._same(holding, sha256), None)
-        return Received(admitted.key, admitted.verdict)
+            return Received(self._same(holding, sha256), sop_class, None)
+        return Received(admitted.key, sop_class, admitted.verdict)
 
     def _same(self, holding: Holding, sha256: str) -> InstanceKey:
         """Return the key of what is stored, if it is the same as what came."""
@@ -206,6 +249,18 @@ class Receive:
             return True
 
 
+@contextmanager
+def _named(dataset: Dataset) -> Iterator[None]:
+    """Let refusals name the object, as far as it has names."""
+    try:
+        yield
+    except GatewayError as error:
+        names = {"sop_class": "SOPClassUID", "instance": "SOPInstanceUID"}
+        with suppress(InvalidDataset):
+            error.context |= {name: _uid(dataset, keyword) for name, keyword in names.items()}
+        raise
+
+
 def _digested(
     chunks: Iterable[Sequence[Buffer]], digest: hashlib._Hash
 ) -> Iterator[Sequence[Buffer]]:
@@ -222,21 +277,17 @@ def _admitted(read: ReadPart10, view: Callable[[int, int], Buffer]) -> _Admitted
     if (sop_class := _uid(dataset, "SOPClassUID")) not in IMAGES | DOCUMENTS:
         raise UnsupportedSopClass(
             f"Objects of the SOP class {sop_class} are not taken: whole slide images, annotations, "
-            "reports and presentation states are.",
-            sop_class=sop_class,
-            instance=sop_instance,
+            "reports and presentation states are."
         )
     if read.transfer_syntax not in (*MEDIA_TYPES, IMPLICIT_VR_LITTLE_ENDIAN):
         raise UnsupportedTransferSyntax(
             f"Images in the transfer syntax {read.transfer_syntax} are not taken. Send them in "
-            "JPEG Baseline, JPEG lossless, JPEG-LS, JPEG 2000, RLE, or uncompressed.",
-            sop_class=sop_class,
-            instance=sop_instance,
+            "JPEG Baseline, JPEG lossless, JPEG-LS, JPEG 2000, RLE, or uncompressed."
         )
     if read.frames is None and sop_class in IMAGES:
-        raise InvalidDataset("The object is an image without pixel data.", instance=sop_instance)
+        raise Nonconformant("The object is an image without pixel data.")
     if read.frames is not None and sop_class in DOCUMENTS:
-        raise InvalidDataset("Objects of its SOP class have no pixel data.", instance=sop_instance)
+        raise Nonconformant("Objects of its SOP class have no pixel data.")
     study, series = (_uid(dataset, f"{level}InstanceUID") for level in ("Study", "Series"))
     key = InstanceKey(study, series, sop_instance)
     verdict = _passed(read, view)
@@ -262,7 +313,7 @@ def _passed(read: ReadPart10, view: Callable[[int, int], Buffer]) -> Verdict:
 
     Raises
     ------
-    InvalidDataset
+    Nonconformant
         If it holds the object.
     """
     # Most commands receive nothing, and people wait for imports.
@@ -275,10 +326,7 @@ def _passed(read: ReadPart10, view: Callable[[int, int], Buffer]) -> Verdict:
         faults = [one for one in verdict.findings if one.severity is Severity.ERROR]
         told = " ".join(f"{one.message} {one.action}" for one in faults[:_TOLD])
         more = f" And {len(faults) - _TOLD} more." if len(faults) > _TOLD else ""
-        raise InvalidDataset(
-            f"The conformance gate holds the object. {told}{more}",
-            instance=_uid(read.dataset, "SOPInstanceUID"),
-        )
+        raise Nonconformant(f"The conformance gate holds the object. {told}{more}")
     return verdict
 
 

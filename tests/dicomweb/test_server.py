@@ -352,7 +352,8 @@ def test_a_taken_port_is_told(server: Server, tmp_path: Path) -> None:
         (b"GET /dicom-web/studies?PatientName=%00 HTTP/1.1", 400),
         (b"GET /dicom-web/instances?includefield=%ff%fe&%ff=1 HTTP/1.1", 200),
         (b"GET /dicom-web/studies/1/series/1/instances/1/frames/%d9%a1 HTTP/1.1", 400),
-        (b"POST /dicom-web/studies HTTP/1.1\r\nContent-Length: 0", 405),
+        (b"POST /dicom-web/studies HTTP/1.1\r\nContent-Length: 0", 415),
+        (b"PUT /dicom-web/studies HTTP/1.1\r\nContent-Length: 0", 405),
     ],
 )
 def test_strange_requests_end_in_a_plain_answer(

@@ -29,6 +29,7 @@ from gateway.dicom.attributes import COMPUTED, INDEXED, vr_of
 from gateway.dicom.gate.rules import FAMILIES, RULES, TYPES
 from gateway.dicom.part10 import decode_header
 from gateway.dicom.pixels import MEDIA_TYPES
+from gateway.dicomweb.limits import LIMITS
 from gateway.dicomweb.media import frame_offers
 from gateway.dicomweb.metadata import INLINE_LIMIT
 from gateway.dicomweb.qido import parse_search
@@ -113,6 +114,11 @@ def _frames() -> str:
 
 def _inline_limit() -> str:
     return f"Binary values of up to {INLINE_LIMIT:,} bytes are inline in metadata.\n"
+
+
+def _limits() -> str:
+    rows = [(f"{limit.most:,}", limit.of, str(limit.status)) for limit in LIMITS.values()]
+    return _table(("At most", "Of what", "Above"), rows)
 
 
 def _gate_rules() -> str:
@@ -268,6 +274,7 @@ _TABLES: dict[str, Callable[[], str]] = {
     "search-keys": _search_keys,
     "frames": _frames,
     "inline-limit": _inline_limit,
+    "limits": _limits,
     "errors": _errors,
     "attributes": _attributes,
     "gate-rules": _gate_rules,

@@ -45,16 +45,20 @@ _PATIENCE_S = 5
 _LOG = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {"lines": {"()": "gateway.telemetry.logs.JsonLines"}},
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
-            "formatter": "plain",
+            "formatter": "lines",
             "stream": "ext://sys.stderr",
         }
     },
     "root": {"handlers": ["stderr"], "level": "WARNING"},
-    "loggers": {"_granian": {"propagate": True}, "granian.access": {"propagate": True}},
+    "loggers": {
+        "_granian": {"propagate": True},
+        "granian.access": {"propagate": True},
+        "slidegate.access": {"level": "INFO"},
+    },
 }
 
 
@@ -154,10 +158,16 @@ def load_application(settings: Settings, url: str) -> WSGIApplication:
     from gateway.web.pages import blueprint
 
     services = open_services(settings)
-    use = UseCases(services.retrieve, services.search, services.receive, services.index.epoch)
+    use = UseCases(
+        services.retrieve,
+        services.search,
+        services.receive,
+        services.index.epoch,
+        services.ingest.stock,
+    )
     web = settings.web
     addresses = Addresses(url, web.public_url, web.wado_url, web.trusted_proxies)
-    return http_application(use, addresses, web.cors_origins, [blueprint()])
+    return http_application(use, addresses, web.cors_origins, [blueprint()], web.access_log)
 
 
 def _load_in_worker(settings: Settings, url: str, parent: int, _target: str) -> WSGIApplication:
@@ -179,6 +189,7 @@ def serve(settings: Settings, address: Address) -> None:
     from granian.log import LogLevels
 
     from gateway.jobs.local import Announcer
+    from gateway.telemetry.sharing import shared_by_processes
 
     make_data_folder(settings.data)
     FileStore(settings.data / "blobs").sweep()
@@ -200,7 +211,8 @@ def serve(settings: Settings, address: Address) -> None:
     for companion in _companions(settings):
         server.on_startup(companion.start)
         server.on_shutdown(companion.stop)
-    server.serve(target_loader=partial(_load_in_worker, settings, address.url, os.getpid()))
+    with shared_by_processes():
+        server.serve(target_loader=partial(_load_in_worker, settings, address.url, os.getpid()))
 
 
 def _companions(settings: Settings) -> list[Companion]:

@@ -30,12 +30,15 @@ class Web:
         Networks (CIDR) of proxies that may say under which URL they were asked.
     cors_origins
         Origins of pages elsewhere that may read answers.
+    access_log
+        Which answers get a line in the log: ``none``, ``requests`` (all but frames) or ``all``.
     """
 
     public_url: str = ""
     wado_url: str = ""
     trusted_proxies: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
+    access_log: str = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,11 @@ class Address:
 
 
 def web(
-    public_url: str, wado_url: str, trusted_proxies: Iterable[str], cors_origins: Iterable[str]
+    public_url: str = "",
+    wado_url: str = "",
+    trusted_proxies: Iterable[str] = (),
+    cors_origins: Iterable[str] = (),
+    access_log: str = "none",
 ) -> Web:
     """Return how the server appears to its clients.
 
@@ -104,6 +111,7 @@ def web(
         _public(wado_url) if wado_url else "",
         tuple(map(_network, trusted_proxies)),
         tuple(map(_origin, cors_origins)),
+        access_log,
     )
 
 

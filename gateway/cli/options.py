@@ -143,6 +143,16 @@ cors_origin = click.option(
     "answers; may be given several times (or SLIDEGATE_CORS_ORIGINS).",
 )
 
+access_log = click.option(
+    "--access-log",
+    envvar="SLIDEGATE_ACCESS_LOG",
+    type=click.Choice(["none", "requests", "all"]),
+    default="requests",
+    show_default=True,
+    help="Which answers get a line in the log, without identifiers: all but frames and probes, or "
+    "these too (or SLIDEGATE_ACCESS_LOG).",
+)
+
 
 def settings(
     data: Path,

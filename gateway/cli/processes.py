@@ -33,6 +33,7 @@ from gateway.cli import options
 @options.wado_url
 @options.trusted_proxy
 @options.cors_origin
+@options.access_log
 def serve(
     data: Path,
     database: str,

@@ -446,6 +446,10 @@ class Index(Protocol):
         """Return the linked slides that have been due since a time or longer, oldest first."""
         ...
 
+    def stock(self, now: float) -> Mapping[str, int]:
+        """Return how many slides are linked, materialised, due since a time, and in quarantine."""
+        ...
+
     def postpone(self, fingerprint: str, due: float) -> None:
         """Say when a slide may be materialised next, after an attempt that failed."""
         ...

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Flask, Response, request
 
 from gateway.core.errors import Forbidden
-from gateway.dicomweb import instances, metadata, qido, stow
+from gateway.dicomweb import capabilities, instances, metadata, operate, qido, stow
 from gateway.dicomweb.addresses import ROOT, Addresses, PublicAddress
 from gateway.dicomweb.bulk import BulkAnswers
 from gateway.dicomweb.cors import Cors
 from gateway.dicomweb.frames import FrameLane
+from gateway.dicomweb.limits import Bounded
+from gateway.dicomweb.observed import ROUTE, Observed, template
 from gateway.dicomweb.problems import problem
 from gateway.services.query import Search
 from gateway.services.receive import Receive
 from gateway.services.retrieve import Retrieve
+from gateway.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -39,12 +42,15 @@ class UseCases:
     ----------
     ready
         Raises if requests cannot be answered now.
+    slides
+        Tells how many slides there are in which state.
     """
 
     retrieve: Retrieve
     search: Search
     receive: Receive
     ready: Callable[[], object]
+    slides: Callable[[], Mapping[str, int]]
 
 
 def http_application(
@@ -52,6 +58,7 @@ def http_application(
     addresses: Addresses,
     origins: Iterable[str] = (),
     pages: Iterable[Blueprint] = (),
+    access_log: str = "none",
 ) -> WSGIApplication:
     """Return the whole HTTP application.
 
@@ -63,40 +70,44 @@ def http_application(
         Origins of pages elsewhere that may read answers.
     pages
         Pages for people.
+    access_log
+        Which answers get a line, as :class:`~gateway.dicomweb.observed.Observed` says.
     """
     app = Flask("slidegate", static_folder=None)
     app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False  # it would redirect
     bulk = BulkAnswers(_LONG_ANSWERS)
     for door in (
         metadata.blueprint(use.retrieve),
         instances.blueprint(use.retrieve, bulk),
         qido.blueprint(use.search),
         stow.blueprint(use.receive, _STORES),
+        capabilities.blueprint(),
     ):
         app.register_blueprint(door, url_prefix=ROOT)
     for page in pages:
         app.register_blueprint(page)
     app.register_error_handler(Exception, _told)
 
-    @app.get("/health")
-    def health() -> dict[str, str]:
-        return {"status": "alive"}
-
-    @app.get("/ready")
-    def is_ready() -> dict[str, str]:
-        use.ready()
-        return {"status": "ready"}
+    metrics = Metrics()
+    app.register_blueprint(operate.blueprint(use.ready, use.slides, metrics))
 
     @app.after_request
-    def varies(answer: Response) -> Response:
+    def described(answer: Response) -> Response:
+        if request.url_rule is not None:
+            request.environ[ROUTE] = template(request.url_rule.rule)
         if request.path.startswith(ROOT):
             answer.vary.add("Accept")
         return answer
 
     lane = FrameLane(use.retrieve, bulk, app)
     # What asks for identity will stand below CORS: preflights carry none, and refusals are read.
-    guarded = LoopbackOnly(PublicAddress(lane, addresses), addresses.hosts)
-    return Cors(guarded, allowed) if (allowed := tuple(origins)) else guarded
+    guarded: WSGIApplication = LoopbackOnly(
+        Bounded(PublicAddress(lane, addresses)), addresses.hosts
+    )
+    if allowed := tuple(origins):
+        guarded = Cors(guarded, allowed)
+    return Observed(guarded, metrics, access_log)
 
 
 def _told(error: Exception) -> Response:

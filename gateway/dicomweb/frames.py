@@ -24,7 +24,9 @@ from gateway.core.instances import (
 from gateway.dicom.pixels import MEDIA_TYPES, decoded
 from gateway.dicomweb.addresses import instance_url, root_of
 from gateway.dicomweb.bulk import BulkAnswers
+from gateway.dicomweb.limits import MOST_FRAMES
 from gateway.dicomweb.media import Multipart, Offer, Part, frame_offers, negotiate
+from gateway.dicomweb.observed import FRAMES, FRAMES_ROUTE, ROUTE
 from gateway.dicomweb.problems import problem
 from gateway.services.retrieve import Frames, Retrieve
 
@@ -38,9 +40,6 @@ _METHODS = ("GET", "HEAD", "OPTIONS")
 
 Form = Callable[[bytes], bytes]
 """Makes another form of a stored frame."""
-
-MOST_FRAMES = 10_000
-"""Frames that one request may ask for."""
 
 
 class FrameLane:
@@ -66,6 +65,7 @@ class FrameLane:
         match = _FRAMES.match(environ["PATH_INFO"])
         if match is None:
             return self._rest(environ, start_response)
+        environ[ROUTE] = FRAMES_ROUTE
         if (method := environ["REQUEST_METHOD"]) == "OPTIONS":
             start_response("204 No Content", [("Allow", ", ".join(_METHODS))])
             return []
@@ -77,6 +77,8 @@ class FrameLane:
             status, headers, text = problem(error)
             start_response(status, headers)
             return [text]
+        if method == "GET":
+            environ[FRAMES] = match[4].count(",") + 1
         headers = [("Content-Type", content_type), ("Vary", "Accept")]
         if size is not None:
             headers.append(("Content-Length", str(size)))

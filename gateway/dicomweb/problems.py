@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from http import HTTPStatus
+from uuid import uuid4
 
 from werkzeug.exceptions import HTTPException
 
@@ -27,8 +28,11 @@ def problem(error: Exception) -> Answer:
     if isinstance(error, HTTPException):
         return _http_problem(error)
     if not isinstance(error, GatewayError):
-        _log.error("unexpected error", exc_info=error)
-        error = GatewayError("An unexpected error; the log of the server says more.")
+        occurrence = uuid4().urn
+        _log.error("unexpected error", exc_info=error, extra={"fields": {"instance": occurrence}})
+        error = GatewayError(
+            "An unexpected error; the log of the server says more.", instance=occurrence
+        )
     status, headers, body = _document(
         error.code, error.title, error.http_status, error.detail, **error.context
     )

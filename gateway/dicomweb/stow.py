@@ -23,15 +23,11 @@ from gateway.core.instances import checked_uid
 from gateway.dicom.json_model import Json
 from gateway.dicomweb.addresses import STUDY, instance_url, root_of
 from gateway.dicomweb.incoming import Chunks, IncomingPart, IncomingParts, content_type
+from gateway.dicomweb.limits import MOST_OBJECT_BYTES, MOST_PARTS
 from gateway.dicomweb.media import DICOM, DICOM_JSON, JSON_OFFERS, accepted, negotiate
+from gateway.dicomweb.observed import RECEIVED
 from gateway.dicomweb.problems import RETRY_AFTER_S
 from gateway.services.receive import Receive, Received
-
-MOST_PARTS = 10_000
-"""Objects that one request may bring."""
-
-MOST_OBJECT_BYTES = 1 << 40
-"""Length of one object."""
 
 _MOST_TOLD = 10
 """Refusals and warnings that are told in headers; what is refused stands in the body anyway."""
@@ -55,7 +51,12 @@ def blueprint(receive: Receive, at_once: int) -> Blueprint:
         if not places.acquire(blocking=False):
             raise Unavailable("Too many stores are under way; try again soon.")
         try:
-            return _answer(_stored(receive, parts, study), root_of(request.environ))
+            outcomes = _stored(receive, parts, study)
+            request.environ[RECEIVED] = {
+                "taken": len(outcomes.stored),
+                "refused": len(outcomes.refused),
+            }
+            return _answer(outcomes, root_of(request.environ))
         finally:
             places.release()
 

@@ -347,6 +347,19 @@ class SqlIndex:
         due = _SLIDES.where(slides.state == SlideState.LINKED, slides.due <= now)
         return [_slide(*row) for row in self._rows(due.order_by(slides.due, slides.id))]
 
+    def stock(self, now: float) -> Mapping[str, int]:
+        """Return how many slides are linked, materialised, due since a time, and in quarantine."""
+        slides = tables.slides.c
+        linked = slides.state == SlideState.LINKED
+        wanted = {
+            "linked": select(func.count()).where(linked),
+            "materialised": select(func.count()).where(slides.state == SlideState.MATERIALISED),
+            "due": select(func.count()).where(linked, slides.due <= now),
+            "quarantined": select(func.count()).select_from(tables.quarantine),
+        }
+        (row,) = self._rows(select(*(one.scalar_subquery() for one in wanted.values())))
+        return dict(zip(wanted, row, strict=True))
+
     def postpone(self, fingerprint: str, due: float) -> None:
         """Say when a slide may be materialised; NotFound if there is none."""
         with self._writing() as connection:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from gateway.core.errors import Conflict, Contradicted, SourceChanged, Unmatched
@@ -254,6 +254,10 @@ class Ingest:
     def due(self) -> list[Slide]:
         """Return the slides that have waited long enough to be materialised."""
         return self._index.due_slides(self._clock() - self._delay_s)
+
+    def stock(self) -> Mapping[str, int]:
+        """Return how many slides are linked, materialised, due and in quarantine."""
+        return self._index.stock(self._clock() - self._delay_s)
 
     def postpone(self, slide: Slide, seconds: float) -> None:
         """Try to materialise a slide again later."""

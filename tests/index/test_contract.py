@@ -227,6 +227,14 @@ def test_linked_slides_fall_due_oldest_first_until_materialised(index: SqlIndex)
     assert [slide.series for slide in index.due_slides(3.0)] == ["1.3.1", "1.3.3"]
 
 
+def test_slides_are_counted_by_state(index: SqlIndex) -> None:
+    assert set(index.stock(9.0).values()) == {0}
+    add(index, 3, 1, 2)
+    index.materialised("print-2", "sha", stored(2))
+    wanted = {"linked": 2, "materialised": 1, "due": 1, "quarantined": 0}
+    assert index.stock(2.0) == wanted
+
+
 def test_materialising_swaps_the_frames_of_all_instances(index: SqlIndex) -> None:
     add(index, 1, 2)
     index.materialised("print-1", "sha", stored(1))

@@ -1,0 +1,1 @@
+"""What the server tells operators: logs without patient data, and metrics."""

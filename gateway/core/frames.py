@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -22,6 +22,9 @@ Int64s = NDArray[np.int64]
 
 Read = Callable[[int, int], bytes]
 """Returns the bytes at ``(offset, length)``."""
+
+Entry = list[tuple[int, int]]
+"""Offset and length of each piece of a frame or block, as a stored frame table has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,8 @@ class FrameTableHead:
     prefix: bytes
     joints: tuple[bytes, ...] = ()
     crop: Crop | None = None
+    size: int = field(init=False, compare=False)
+    """Bytes of the head; entries follow, then literals."""
 
     MAGIC: ClassVar = b"SGFT"
     VERSION: ClassVar = 2
@@ -150,6 +155,10 @@ class FrameTableHead:
 
     ENTRY: ClassVar = struct.Struct("<qq")
     """Offset and length of one piece; a negative offset counts, from -1 down, in the literals."""
+
+    def __post_init__(self) -> None:
+        joints = sum(4 + len(joint) for joint in self.joints)
+        object.__setattr__(self, "size", self.FIXED.size + len(self.prefix) + joints)
 
     @classmethod
     def decode(cls, data: bytes) -> FrameTableHead:
@@ -186,12 +195,6 @@ class FrameTableHead:
         return cls.FIXED.size + int(prefix_length) + int(joints_length)
 
     @property
-    def size(self) -> int:
-        """Bytes of the head; entries follow, then literals."""
-        joints = sum(4 + len(joint) for joint in self.joints)
-        return self.FIXED.size + len(self.prefix) + joints
-
-    @property
     def entry_size(self) -> int:
         """Bytes of an entry."""
         return self.pieces * self.ENTRY.size
@@ -216,30 +219,38 @@ class FrameTableHead:
             )
         return self.crop.place(frame_number) if self.crop else (frame_number, 0)
 
-    def length(self, number: int, table: Read) -> int:
-        """Return the bytes of the bit stream of one entry, from 1; see :meth:`bitstream`."""
-        entry = table(self.size + (number - 1) * self.entry_size, self.entry_size)
-        pieces = sum(int(length) for _, length in self.ENTRY.iter_unpack(entry))
+    def entry(self, number: int, table: Read) -> Entry:
+        """Return the pieces of one entry, counted from 1.
+
+        Parameters
+        ----------
+        table
+            Returns the bytes of the stored table at ``(offset, length)``.
+        """
+        size = self.entry_size
+        return list(self.ENTRY.iter_unpack(table(self.size + (number - 1) * size, size)))
+
+    def length(self, entry: Entry) -> int:
+        """Return the bytes of the bit stream of an entry; see :meth:`bitstream`."""
+        pieces = sum(length for _, length in entry)
         return len(self.prefix) + pieces + sum(map(len, self.joints))
 
-    def bitstream(self, number: int, table: Read, source: Read) -> bytes:
+    def bitstream(self, pieces: Entry, table: Read, source: Read) -> bytes:
         """Return the bit stream of one entry.
 
         Parameters
         ----------
-        number
-            Of the entry, from 1.
+        pieces
+            The entry.
         table, source
             Return the bytes of the stored table and of what it points into at
             ``(offset, length)``.
         """
-        entry = table(self.size + (number - 1) * self.entry_size, self.entry_size)
         if self.pieces == 1 and not self.joints:  # nearly all frames
-            offset, length = self.ENTRY.unpack(entry)
+            offset, length = pieces[0]
             if offset >= 0:
                 return self.prefix + source(offset, length)
         literals = self.size + self.count * self.entry_size
-        pieces = list(self.ENTRY.iter_unpack(entry))
 
         def literal(place: int, length: int) -> bytes:
             return table(literals + place, length)

@@ -86,6 +86,15 @@ class Signature:
         """Take the signature from what ``stat`` returned."""
         return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
+    def fits(self, status: os.stat_result) -> bool:
+        """Whether it is what :meth:`of` would make of that status."""
+        return (
+            self.mtime_ns == status.st_mtime_ns
+            and self.ctime_ns == status.st_ctime_ns
+            and self.inode == status.st_ino
+            and self.size == status.st_size
+        )
+
     def __str__(self) -> str:
         return f"{self.size}:{self.mtime_ns}:{self.ctime_ns}:{self.inode}"
 

@@ -114,14 +114,18 @@ class Part10:
         last = int(self.frame_table.offsets[-1] + self._padded[-1])
         self.size = last + len(self._tail)
 
-    def chunks(self, read: Callable[[int, int], Buffer]) -> Iterator[list[Buffer]]:
-        """Yield the stream as lists of buffers, a few megabytes each.
+    def chunks(
+        self, read: Callable[[int, int], Buffer], window: int = _WINDOW
+    ) -> Iterator[list[Buffer]]:
+        """Yield the stream as lists of buffers.
 
         Parameters
         ----------
         read
             Returns the bytes of the source at ``(offset, length)``. What it returned last is
             not used any more when the next list is asked for.
+        window
+            Bytes of the source that are read at once, and so about the bytes of a list.
 
         Raises
         ------
@@ -130,7 +134,7 @@ class Part10:
         """
         yield [self._head]
         size = len(self._head) + len(self._tail)
-        for frames, reach in self._source.windows(_WINDOW):
+        for frames, reach in self._source.windows(window):
             if reach.length > _FAR:  # a frame whose pieces are spread over the file
                 buffers = self._pieced(frames, lambda *place: bytes(read(*place)))
             else:

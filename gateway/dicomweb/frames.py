@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
@@ -22,24 +23,30 @@ from gateway.core.instances import (
     checked_uid,
 )
 from gateway.dicom.pixels import MEDIA_TYPES, decoded
-from gateway.dicomweb.addresses import instance_url, root_of
+from gateway.dicomweb.addresses import ROOT, instance_url, root_of
 from gateway.dicomweb.bulk import BulkAnswers
+from gateway.dicomweb.conditional import UNCHANGING, selection
 from gateway.dicomweb.limits import MOST_FRAMES
-from gateway.dicomweb.media import Multipart, Offer, Part, frame_offers, negotiate
+from gateway.dicomweb.media import Multipart, Offer, Part, frame_offer
 from gateway.dicomweb.observed import FRAMES, FRAMES_ROUTE, ROUTE
 from gateway.dicomweb.problems import problem
-from gateway.services.retrieve import Frames, Retrieve
+from gateway.services.frames import Frames
+from gateway.services.retrieve import Retrieve
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-_FRAMES = re.compile(
-    r"/dicom-web/studies/([^/]+)/series/([^/]+)/instances/([^/]+)/frames/([^/]+)/?\Z"
-)
+_INSTANCE = re.compile(rf"{ROOT}/studies/([^/]+)/series/([^/]+)/instances/([^/]+)\Z")
 _METHODS = ("GET", "HEAD", "OPTIONS")
+_VARY = ("Vary", "Accept, Authorization")
+_KEPT = (("Cache-Control", UNCHANGING), _VARY)
+"""Headers of every answer: the frames of a SOP Instance UID never change."""
 
 Form = Callable[[bytes], bytes]
 """Makes another form of a stored frame."""
+
+Answer = tuple[str, list[tuple[str, str]], Iterable[bytes]]
+"""Status line, headers and body."""
 
 
 class FrameLane:
@@ -62,8 +69,9 @@ class FrameLane:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
-        match = _FRAMES.match(environ["PATH_INFO"])
-        if match is None:
+        path, found, listed = environ["PATH_INFO"].rpartition("/frames/")
+        listed = listed.removesuffix("/")
+        if not (found and listed) or "/" in listed or not _INSTANCE.match(path):
             return self._rest(environ, start_response)
         environ[ROUTE] = FRAMES_ROUTE
         if (method := environ["REQUEST_METHOD"]) == "OPTIONS":
@@ -72,47 +80,65 @@ class FrameLane:
         try:
             if method not in _METHODS:
                 raise MethodNotAllowed(_METHODS)
-            content_type, size, body = self._answer(match, environ)
+            frame_numbers = _frame_numbers(listed)
+            status, headers, body = self._answer(_key(path), frame_numbers, environ)
+            if method == "GET" and status.startswith("200"):
+                environ[FRAMES] = len(frame_numbers)
         except Exception as error:  # told once, here as in the other application
-            status, headers, text = problem(error)
-            start_response(status, headers)
-            return [text]
-        if method == "GET":
-            environ[FRAMES] = match[4].count(",") + 1
-        headers = [("Content-Type", content_type), ("Vary", "Accept")]
-        if size is not None:
-            headers.append(("Content-Length", str(size)))
-        start_response("200 OK", headers)
+            status, headers, body = _told(error)
+        start_response(status, headers)
         return [] if method == "HEAD" else body
 
     def _answer(
-        self, match: re.Match[str], environ: WSGIEnvironment
-    ) -> tuple[str, int | None, Iterable[bytes]]:
-        study, series, sop_instance = (checked_uid(uid) for uid in match.groups()[:3])
-        frame_numbers = _frame_numbers(match[4])
-        instance = self._retrieve.instance(InstanceKey(study, series, sop_instance))
-        offers = frame_offers(
-            instance.transfer_syntax,
-            MEDIA_TYPES[instance.transfer_syntax],
-            single=len(frame_numbers) == 1,
+        self, key: InstanceKey, frame_numbers: list[int], environ: WSGIEnvironment
+    ) -> Answer:
+        instance = self._retrieve.instance(key)
+        syntax = instance.transfer_syntax
+        offer = frame_offer(
+            _accept(environ), syntax, MEDIA_TYPES[syntax], single=len(frame_numbers) == 1
         )
-        offer = negotiate(_accept(environ), offers)
-        location = f"{instance_url(root_of(environ), instance.key)}/frames/"
-        form = self._form(offer, instance)
+        location = f"{instance_url(root_of(environ), key)}/frames/"
         if len(frame_numbers) == 1:
-            frame = form(self._retrieve.frame(instance, frame_numbers[0]))
-            if not offer.multipart:
-                return offer.content_type, len(frame), [frame]
-            multipart = Multipart(offer)
-            body = multipart.head(f"{location}{frame_numbers[0]}") + frame + multipart.tail
-            return multipart.content_type, len(body), [body]
+            return self._single(instance, frame_numbers[0], offer, location, environ)
         multipart = Multipart(offer)
+        form = self._form(offer, instance)
         sizes, frames = _in_form(form, self._retrieve.frames(instance, frame_numbers))
         locations = [f"{location}{number}" for number in frame_numbers]
         # With its length told, an answer that breaks off cannot be taken for a whole one.
-        size = None if sizes is None else multipart.size(locations, sizes)
+        size = multipart.size(locations, sizes)
         parts = (Part(*part) for part in zip(locations, ((one,) for one in frames), strict=True))
-        return multipart.content_type, size, self._bulk.guarded(_coalesced(multipart.stream(parts)))
+        headers = [("Content-Type", multipart.content_type), ("Content-Length", str(size)), *_KEPT]
+        return "200 OK", headers, self._bulk.guarded(multipart.stream(parts))
+
+    def _single(
+        self,
+        instance: Instance,
+        frame_number: int,
+        offer: Offer,
+        location: str,
+        environ: WSGIEnvironment,
+    ) -> Answer:
+        tag = f'"{instance.key.instance}/{frame_number}/{offer.tag}"'
+        if offer.multipart:
+            tag = f"W/{tag}"  # no two answers have the same boundary
+        form = self._form(offer, instance)
+        frame = form(self._retrieve.frame(instance, frame_number))
+        if "HTTP_IF_NONE_MATCH" in environ or "HTTP_IF_MATCH" in environ:
+            chosen = selection(environ, tag, UNCHANGING)
+            if chosen.unmodified:
+                return chosen.status, [*chosen.headers, _VARY], []
+        content_type, body = offer.content_type, [frame]
+        if offer.multipart:
+            multipart = Multipart(offer)
+            content_type = multipart.content_type
+            body = [multipart.head(f"{location}{frame_number}"), frame, multipart.tail]
+        headers = [
+            ("Content-Type", content_type),
+            ("Content-Length", str(sum(map(len, body)))),
+            ("ETag", tag),
+            *_KEPT,
+        ]
+        return "200 OK", headers, body
 
     def _form(self, offer: Offer, instance: Instance) -> Form:
         """Return what makes the form that is offered of a stored frame."""
@@ -123,6 +149,18 @@ class FrameLane:
             return str(self._retrieve.header(instance).get("PhotometricInterpretation"))
 
         return lambda frame: decoded(frame, instance.transfer_syntax, photometric)
+
+
+def _told(error: Exception) -> Answer:
+    status, headers, text = problem(error)
+    return status, headers, [text]
+
+
+@lru_cache(4096)
+def _key(path: str) -> InstanceKey:
+    match = _INSTANCE.match(path)
+    assert match is not None
+    return InstanceKey(*map(checked_uid, match.groups()))
 
 
 def _as_stored(frame: bytes) -> bytes:
@@ -149,25 +187,10 @@ def _accept(environ: WSGIEnvironment) -> str | None:
     return environ.get("HTTP_ACCEPT")
 
 
-def _in_form(form: Form, frames: Frames) -> tuple[list[int] | None, Iterator[bytes]]:
+def _in_form(form: Form, frames: Frames) -> tuple[list[int], Iterator[bytes]]:
     """Return sizes and bytes of frames as offered; decoded, all are of one size."""
     if form is _as_stored:
         return frames.sizes, frames.bitstreams
     pixels = (form(frame) for frame in frames.bitstreams)
     first = next(pixels)
-    sizes = frames.sizes and [len(first)] * len(frames.sizes)
-    return sizes, chain([first], pixels)
-
-
-def _coalesced(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Join small pieces to some hundred kilobytes, so that each is worth a write."""
-    waiting: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        waiting.append(piece)
-        size += len(piece)
-        if size >= 1 << 18:
-            yield b"".join(waiting)
-            waiting, size = [], 0
-    if waiting:
-        yield b"".join(waiting)
+    return [len(first)] * len(frames.sizes), chain([first], pixels)

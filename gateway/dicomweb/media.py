@@ -93,6 +93,11 @@ class Offer:
             return self.media_type
         return f"{self.media_type}; transfer-syntax={self.transfer_syntax}"
 
+    @property
+    def tag(self) -> str:
+        """What tells it from other offers of the same, as a part of an entity tag."""
+        return f"{self.media_type}/{self.transfer_syntax}"
+
 
 JSON_OFFERS = (Offer(DICOM_JSON), Offer(JSON))
 
@@ -193,6 +198,14 @@ def frame_offers(transfer_syntax: str, stored_type: str, *, single: bool) -> tup
             offers.append(Offer(OCTETS, multipart, transfer_syntax, by_default=False))
         offers.append(Offer(OCTETS, multipart, EXPLICIT_VR_LITTLE_ENDIAN))
     return tuple(offers)
+
+
+@lru_cache(256)
+def frame_offer(
+    accept: str | None, transfer_syntax: str, stored_type: str, *, single: bool
+) -> Offer:
+    """Choose how frames are given; see :func:`negotiate` and :func:`frame_offers`."""
+    return negotiate(accept, frame_offers(transfer_syntax, stored_type, single=single))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,18 +8,23 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
-from gateway.core.errors import NotFound
-from gateway.core.frames import CropTable, FrameTable, FrameTableHead
+from gateway.core.errors import NotFound, Unavailable
+from gateway.core.frames import CropTable, FrameTable
 from gateway.core.instances import Instance, InstanceKey
 from gateway.core.ports import Index
 from gateway.core.storage import Blob, BlobStore
 from gateway.dicom.crops import Cut, RecentCuts, cut_all
 from gateway.dicom.json_model import element_at
 from gateway.dicom.part10 import Part10, decode_header
+from gateway.services.frames import FrameReader, Frames, started
 from gateway.services.links import Links
 
 _REMEMBERED = 4096
-_WINDOW = 1 << 20
+_OPEN = 128
+"""Instances whose frames are kept open: two files each."""
+
+_WINDOW = 1 << 18
+"""Bytes that are read at once: many clients may take instances at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,34 +36,18 @@ class Part10Stream:
     size
         Bytes of the whole.
     pieces
-        Its bytes, about a megabyte each.
+        Its bytes, some hundred kilobytes each.
     """
 
     size: int
     pieces: Iterator[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Frames:
-    """Several frames, one after the other.
-
-    Parameters
-    ----------
-    sizes
-        Bytes of each; None if that is not known before they are cut.
-    bitstreams
-        The frames as stored, without padding.
-    """
-
-    sizes: list[int] | None
-    bitstreams: Iterator[bytes]
-
-
 class Retrieve:
     """Gives out instances by their UIDs.
 
-    Rows and frame table heads are remembered, because they never change while the epoch of the
-    index stays the same; all else is read when asked for.
+    Rows are remembered and files of frames kept open while the epoch of the index stays the same;
+    every request compares it. All else is read when asked for.
     """
 
     def __init__(self, index: Index, store: BlobStore, links: Links, cut: Cut) -> None:
@@ -69,7 +58,7 @@ class Retrieve:
         self._cuts = RecentCuts()
         self._epoch: int | None = None
         self._instances: dict[InstanceKey, Instance] = {}
-        self._heads: dict[str, FrameTableHead] = {}
+        self._readers: dict[InstanceKey, FrameReader] = {}
 
     def instance(self, key: InstanceKey) -> Instance:
         """Return what is known of an instance.
@@ -81,7 +70,7 @@ class Retrieve:
         """
         epoch = self._index.epoch()
         if epoch != self._epoch or len(self._instances) > _REMEMBERED:
-            self._instances = {}
+            self._instances, self._readers = {}, {}
             self._epoch = epoch
         known = self._instances
         if (instance := known.get(key)) is None:
@@ -115,59 +104,35 @@ class Retrieve:
         Unavailable
             If its bytes cannot be read now.
         """
-        with self._store.open(instance.pixels) as table:
-            head = self._head(instance, table)
-            place = head.place(frame_number)
-            with self._links.open(instance.frames) as blob:
-                return self._bitstream(instance, head, place, table, blob)
+        if (held := self._held(instance)) is not None:
+            try:
+                return held.frame(frame_number)
+            except Unavailable:
+                pass  # opened anew, it is there again, or what is wrong is told
+        return self._opened(instance).frame(frame_number)
 
     def frames(self, instance: Instance, frame_numbers: Sequence[int]) -> Frames:
         """Return frames in the order asked for, as :meth:`frame`, one after the other.
 
         All that can be refused is refused before this returns.
         """
-        with self._store.open(instance.pixels) as table:
-            head = self._head(instance, table)
-            places = [head.place(number) for number in frame_numbers]
-            sizes = None if head.crop else [head.length(number, table.read) for number, _ in places]
-        return Frames(sizes, _started(self._frames(instance, head, places)))
+        if (held := self._held(instance)) is not None:
+            try:
+                return held.frames(frame_numbers)
+            except Unavailable:
+                pass  # as above
+        return self._opened(instance).frames(frame_numbers)
 
-    def _frames(
-        self, instance: Instance, head: FrameTableHead, places: Sequence[tuple[int, int]]
-    ) -> Iterator[bytes]:
-        with (
-            self._store.open(instance.pixels) as table,
-            self._links.open(instance.frames) as blob,
-        ):
-            for place in places:
-                yield self._bitstream(instance, head, place, table, blob)
+    def _held(self, instance: Instance) -> FrameReader | None:
+        held = self._readers.get(instance.key)
+        return held if held is not None and held.instance is instance else None
 
-    def _bitstream(
-        self,
-        instance: Instance,
-        head: FrameTableHead,
-        place: tuple[int, int],
-        table: Blob,
-        blob: Blob,
-    ) -> bytes:
-        number, inside = place
-        if (crop := head.crop) is None:
-            return head.bitstream(number, table.read, blob.read)
-
-        def cut() -> list[bytes]:
-            return self._cut(head.bitstream(number, table.read, blob.read), crop)
-
-        return self._cuts.tiles((instance.pixels, number), cut)[inside]
-
-    def _head(self, instance: Instance, table: Blob) -> FrameTableHead:
-        name = instance.pixels
-        if (head := self._heads.get(name)) is None:
-            fixed = table.read(0, FrameTableHead.FIXED.size)
-            head = FrameTableHead.decode(table.read(0, FrameTableHead.size_from(fixed)))
-            if len(self._heads) > _REMEMBERED:
-                self._heads = {}
-            self._heads[name] = head
-        return head
+    def _opened(self, instance: Instance) -> FrameReader:
+        opened = FrameReader(instance, self._store, self._links, self._cut, self._cuts)
+        if len(self._readers) >= _OPEN:
+            self._readers = {}
+        self._readers[instance.key] = opened
+        return opened
 
     def header(self, instance: Instance) -> Dataset:
         """Return all attributes of an instance but its pixel data."""
@@ -181,7 +146,7 @@ class Retrieve:
         if instance.verbatim or instance.frame_table is None:
             # Without pixel data, the header is all there is.
             whole = self._links.open(instance.frames if instance.verbatim else instance.header)
-            return Part10Stream(whole.size, _started(_whole(whole)))
+            return Part10Stream(whole.size, started(_whole(whole)))
         table = FrameTable.decode(self._store.get(instance.pixels))
         with ExitStack() as stack:
             blob: Blob = stack.enter_context(self._links.open(instance.frames))
@@ -191,7 +156,7 @@ class Retrieve:
                 blob = scratch
             layout = Part10(self._store.get(instance.header), table, instance.transfer_syntax)
             held = stack.pop_all()
-        return Part10Stream(layout.size, _started(_pieces(held, layout, blob)))
+        return Part10Stream(layout.size, started(_pieces(held, layout, blob)))
 
     def bulk_data(self, instance: Instance, path: str) -> bytes:
         """Return the value of one binary element of an instance.
@@ -214,7 +179,7 @@ class Retrieve:
 
 def _pieces(held: ExitStack, layout: Part10, blob: Blob) -> Iterator[bytes]:
     with held:
-        for buffers in layout.chunks(blob.view):
+        for buffers in layout.chunks(blob.view, _WINDOW):
             yield b"".join(buffers)
 
 
@@ -223,15 +188,3 @@ def _whole(blob: Blob) -> Iterator[bytes]:
         size = blob.size
         for offset in range(0, size, _WINDOW):
             yield blob.read(offset, min(_WINDOW, size - offset))
-
-
-def _started(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Take the first piece now, so that what goes wrong at the start is raised here."""
-    first = next(pieces, None)
-
-    def rest() -> Iterator[bytes]:
-        if first is not None:
-            yield first
-            yield from pieces
-
-    return rest()

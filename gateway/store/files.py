@@ -33,19 +33,30 @@ _WRITEBACK = 64 << 20
 
 
 class FileBlob:
-    """An open file. Blobs of ours never change; linked files are checked at each read."""
+    """An open file. Blobs of ours never change; linked files are checked at each read.
+
+    It is closed at the end of its context, or when nobody has it any more.
+
+    Parameters
+    ----------
+    path
+        Where it lies.
+    expected
+        State in which it has to be there after every read; None if it cannot change.
+    """
+
+    _path: str = ""
+    _descriptor: int = -1
 
     def __init__(self, path: str, expected: Signature | None) -> None:
+        self._path = path
         self._expected = expected
         self._buffer = bytearray()
         self._descriptor = os.open(
             path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
         )  # a FIFO must not wait
-        try:
-            self._check()
-        except BaseException:
-            os.close(self._descriptor)
-            raise
+        if expected is not None and not expected.fits(os.fstat(self._descriptor)):
+            raise _source_changed()
 
     def read(self, offset: int, length: int) -> bytes:
         """Return exactly that range; see :meth:`gateway.core.storage.Blob.read`."""
@@ -54,7 +65,7 @@ class FileBlob:
         except OSError as error:
             raise _read_failed(error) from error
         if len(data) != length:  # at the end, or more than the kernel returns at once
-            return bytes(self.view(offset, length))
+            return bytes(self._filled(memoryview(bytearray(length)), offset))
         self._check()
         return data
 
@@ -70,7 +81,10 @@ class FileBlob:
         """Return that range in reused memory; see :meth:`gateway.core.storage.Blob.view`."""
         if len(self._buffer) < length:
             self._buffer = bytearray(length)
-        view = memoryview(self._buffer)[:length]
+        return self._filled(memoryview(self._buffer)[:length], offset)
+
+    def _filled(self, view: memoryview, offset: int) -> memoryview:
+        length = len(view)
         done = 0
         try:
             while done < length:
@@ -86,20 +100,33 @@ class FileBlob:
         return view
 
     def _check(self) -> None:
+        """Raise if the linked file is not, after a read, what was opened before it.
+
+        The path is asked, not the open file, so that one that lies there instead is noticed.
+        """
         if self._expected is None:
             return
         try:
-            now = Signature.of(os.fstat(self._descriptor))
+            same = self._expected.fits(os.stat(self._path))
         except OSError as error:
-            raise _read_failed(error) from error
-        if now != self._expected:
-            raise SourceChanged("The scanner file was changed after it was added.")
+            raise _source_missing(error) from error
+        if not same:
+            raise _source_changed()
+
+    def close(self) -> None:
+        """Give the file back; it cannot be read any more."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        os.close(self._descriptor)
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class FileScratch(FileBlob):
@@ -140,7 +167,7 @@ class FileArrival(FileBlob):
 
     def __exit__(self, *exc: object) -> None:
         self._aside.unlink(missing_ok=True)  # not there any more if it was kept
-        os.close(self._descriptor)
+        self.close()
 
 
 class FileStore:
@@ -328,6 +355,10 @@ def _disk_errors(target: Path) -> Iterator[None]:
                 f"The disk of {target.parent} is full; make room and run it again."
             ) from error
         raise Unavailable(f"{target} cannot be written: {error.strerror}.") from error
+
+
+def _source_changed() -> SourceChanged:
+    return SourceChanged("The scanner file was changed after it was added.")
 
 
 def _source_missing(error: OSError) -> SourceMissing:

@@ -74,8 +74,9 @@ def test_a_frame_is_its_prefix_and_its_pieces_with_their_joints(
     assert table.frame_lengths.tolist() == [len(frame) for frame in frames]
     for number, frame in enumerate(frames, 1):
         assert head.place(number) == (number, 0)
-        assert head.bitstream(number, reader(stored), reader(source)) == frame
-        assert head.length(number, reader(stored)) == len(frame)
+        entry = head.entry(number, reader(stored))
+        assert head.bitstream(entry, reader(stored), reader(source)) == frame
+        assert head.length(entry) == len(frame)
         assert table.bitstream(number, reader(source)) == frame
         assert again.bitstream(number, reader(source)) == frame
 

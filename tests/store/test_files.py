@@ -117,6 +117,21 @@ def test_a_sweep_takes_what_dead_writers_left_and_nothing_else(
     assert store.get("2.25.8.dcm") == b"halfwhole"
 
 
+def test_a_linked_file_that_another_one_replaced_is_noticed(
+    store: BlobStore, tmp_path: Path
+) -> None:
+    path, other = tmp_path / "slide", tmp_path / "other"
+    path.write_bytes(b"pixels")
+    other.write_bytes(b"PIXELS")
+    with store.open(linked(path)) as blob:
+        other.rename(path)
+        with pytest.raises(SourceChanged):
+            blob.read(0, 3)
+        path.unlink()
+        with pytest.raises(SourceMissing):
+            blob.read(0, 3)
+
+
 def test_a_linked_file_is_read_while_it_stays_as_it_is(store: BlobStore, tmp_path: Path) -> None:
     path = tmp_path / "slide"
     path.write_bytes(b"pixels")

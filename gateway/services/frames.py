@@ -1,0 +1,119 @@
+"""Frames of one instance, kept open: what a viewer asks for a hundred times a second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from gateway.core.frames import FrameTableHead
+from gateway.core.instances import Instance
+from gateway.core.storage import Blob, BlobStore
+from gateway.dicom.crops import Cut, RecentCuts
+from gateway.services.links import Links
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Several frames, one after the other.
+
+    Parameters
+    ----------
+    sizes
+        Bytes of each.
+    bitstreams
+        The frames as stored, without padding.
+    """
+
+    sizes: list[int]
+    bitstreams: Iterator[bytes]
+
+
+class FrameReader:
+    """An instance whose frame table and frames are open; any thread may read.
+
+    The files are closed when nobody has the reader any more.
+
+    Parameters
+    ----------
+    cuts
+        Remembers what was cut.
+
+    Raises
+    ------
+    NotFound
+        If the instance has no frames.
+    Unavailable
+        If its bytes cannot be read now.
+    """
+
+    def __init__(
+        self, instance: Instance, store: BlobStore, links: Links, cut: Cut, cuts: RecentCuts
+    ) -> None:
+        self.instance = instance
+        self._store = store
+        self._cut = cut
+        self._cuts = cuts
+        self._table = store.open(instance.pixels)
+        fixed = self._table.read(0, FrameTableHead.FIXED.size)
+        self._head = FrameTableHead.decode(self._table.read(0, FrameTableHead.size_from(fixed)))
+        self._blob = links.open(instance.frames)
+
+    def frame(self, frame_number: int) -> bytes:
+        """Return one frame; see :meth:`gateway.services.retrieve.Retrieve.frame`."""
+        return self._bitstream(self._head.place(frame_number))
+
+    def frames(self, frame_numbers: Sequence[int]) -> Frames:
+        """Return frames in that order; see :meth:`gateway.services.retrieve.Retrieve.frames`."""
+        places = [self._head.place(number) for number in frame_numbers]
+        if self._head.crop:
+            return self._all_cut(places)
+        head, table = self._head, self._table
+        entries = [head.entry(number, table.read) for number, _ in places]
+        sizes = [head.length(entry) for entry in entries]
+        frames = (head.bitstream(entry, table.read, self._blob.read) for entry in entries)
+        return Frames(sizes, started(frames))
+
+    def _bitstream(self, place: tuple[int, int]) -> bytes:
+        number, inside = place
+        head, table, blob = self._head, self._table, self._blob
+        if (crop := head.crop) is None:
+            return head.bitstream(head.entry(number, table.read), table.read, blob.read)
+
+        def cut() -> list[bytes]:
+            block = head.bitstream(head.entry(number, table.read), table.read, blob.read)
+            return self._cut(block, crop)
+
+        return self._cuts.tiles((self.instance.pixels, number), cut)[inside]
+
+    def _all_cut(self, places: Sequence[tuple[int, int]]) -> Frames:
+        """Cut all before the first leaves: an answer of known length cannot end early unnoticed."""
+        sizes: list[int] = []
+        with ExitStack() as stack:
+            scratch = stack.enter_context(self._store.scratch())
+            for place in places:
+                frame = self._bitstream(place)
+                scratch.append(frame)
+                sizes.append(len(frame))
+            held = stack.pop_all()
+        return Frames(sizes, started(_in_turn(held, scratch, sizes)))
+
+
+def _in_turn(held: ExitStack, blob: Blob, sizes: Sequence[int]) -> Iterator[bytes]:
+    with held:
+        place = 0
+        for size in sizes:
+            yield blob.read(place, size)
+            place += size
+
+
+def started(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Take the first piece now, so that what goes wrong at the start is raised here."""
+    first = next(pieces, None)
+
+    def rest() -> Iterator[bytes]:
+        if first is not None:
+            yield first
+            yield from pieces
+
+    return rest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -33,8 +34,12 @@ if TYPE_CHECKING:
     from gateway.jobs.watch import Watch
 
 _WORKERS = 2
-_BLOCKING_THREADS = 16
-"""Of each worker: long answers and stores leave some free; see gateway.dicomweb.app."""
+_BLOCKING_THREADS = 224
+"""Of each worker: long answers and stores leave some free; see gateway.dicomweb.app.
+
+They come as they are needed and go when they are not; one that waits for a slow client costs some
+kilobytes.
+"""
 
 _HANDS = 3
 """Files of watched folders that are added at once; at most all but one have to be decoded."""
@@ -192,6 +197,8 @@ def serve(settings: Settings, address: Address) -> None:
     from gateway.telemetry.sharing import shared_by_processes
 
     make_data_folder(settings.data)
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # clients are files, too
     FileStore(settings.data / "blobs").sweep()
     open_index(settings.index).close()  # migrated once, before there are several of us
     server = Granian(
@@ -201,6 +208,7 @@ def serve(settings: Settings, address: Address) -> None:
         interface=Interfaces.WSGI,
         workers=_WORKERS,
         blocking_threads=_BLOCKING_THREADS,
+        blocking_threads_idle_timeout=_PATIENCE_S,
         respawn_failed_workers=True,
         workers_kill_timeout=_PATIENCE_S,
         log_level=LogLevels.error,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.soak import damage, fuzz, huge, kills
+from conformance.soak import damage, fuzz, huge, kills, slow
 from conformance.soak.seeds import seeds_of
 from conformance.soak.targets import TARGETS, refusal
 from gateway.core.errors import GatewayError, InvalidDataset, SlideUnreadable
@@ -24,6 +24,11 @@ def test_some_damage(tmp_path: Path) -> None:
 @pytest.mark.req("REQ-INS-01", "REQ-WSI-26")
 def test_a_slide_of_a_quarter_gigabyte(tmp_path: Path) -> None:
     assert "the same bytes before and after" in huge.run(tmp_path, 0.05)
+
+
+@pytest.mark.req("REQ-INS-01", "REQ-HTTP-16")
+def test_some_slow_clients(tmp_path: Path) -> None:
+    assert "nothing stayed open" in slow.run(tmp_path, 0.05)
 
 
 @pytest.mark.skipif(

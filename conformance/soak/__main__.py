@@ -10,12 +10,13 @@ from pathlib import Path
 import click
 
 from conformance.bench import report
-from conformance.soak import damage, fuzz, huge, kills
+from conformance.soak import damage, fuzz, huge, kills, slow
 
 RUNS: dict[str, Callable[[Path, float], str]] = {
     "kills": kills.run,
     "damage": damage.run,
     "huge": huge.run,
+    "slow": slow.run,
     "fuzz": fuzz.run,
 }
 

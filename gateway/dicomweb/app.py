@@ -25,7 +25,7 @@ from gateway.telemetry.metrics import Metrics
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-_LONG_ANSWERS = 5
+_LONG_ANSWERS = 192
 """How many of a process's threads long answers may take; single frames need only a moment."""
 
 _STORES = 8

@@ -1,4 +1,4 @@
-"""Long answers: bounded in number, so that slow clients leave room for others."""
+"""Long answers: bounded in number and in what they hold, so that slow clients harm nobody."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from collections.abc import Iterator
 
 from gateway.core.errors import Unavailable
 
+_FEW = 16
+_LARGE, _SMALL = 1 << 18, 1 << 16
+"""Bytes of a piece: the larger the faster, but a slow client keeps several of them waiting."""
+
 
 class BulkAnswers:
     """Counts the long answers that are under way in this process.
@@ -14,31 +18,62 @@ class BulkAnswers:
     Parameters
     ----------
     most
-        How many there may be; each occupies a thread until its client has taken all of it.
+        How many there may be; each occupies a thread until its client has taken all of it. Such
+        a thread sleeps nearly all the time, so that there may be many.
     """
 
     def __init__(self, most: int) -> None:
-        self._free = threading.Semaphore(most)
+        self._most = most
+        self._lock = threading.Lock()
+        self._under_way = 0
 
     def guarded(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """Return the same pieces; they count as under way until they end or are dropped.
+        """Return the same bytes; they count as under way until they end or are dropped.
+
+        Their pieces become such that each is worth a write; when many answers are under way, they
+        are smaller, for they are what memory is taken by.
 
         Raises
         ------
         Unavailable
             If too many answers are under way already.
         """
-        if not self._free.acquire(blocking=False):
-            raise Unavailable("Too many long answers are under way; try again soon.")
-        return _Guarded(pieces, self._free)
+        with self._lock:
+            if self._under_way >= self._most:
+                raise Unavailable("Too many long answers are under way; try again soon.")
+            self._under_way += 1
+        return _Guarded(self, self._shaped(pieces))
+
+    def ended(self) -> None:
+        """Give back the place of one answer."""
+        with self._lock:
+            self._under_way -= 1
+
+    def _shaped(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        waiting: list[bytes] = []
+        size = 0
+        for piece in pieces:
+            waiting.append(piece)
+            size += len(piece)
+            if size >= (wanted := _LARGE if self._under_way <= _FEW else _SMALL):
+                whole = b"".join(waiting)
+                waiting.clear()
+                for start in range(0, size - size % wanted, wanted):
+                    yield whole[start : start + wanted]
+                if rest := whole[size - size % wanted :]:
+                    waiting.append(rest)
+                size = len(rest)
+                del whole, piece
+        if waiting:
+            yield b"".join(waiting)
 
 
 class _Guarded(Iterator[bytes]):
     """An iterator that gives its place back once: at its end, when closed, or when dropped."""
 
-    def __init__(self, pieces: Iterator[bytes], place: threading.Semaphore) -> None:
+    def __init__(self, answers: BulkAnswers, pieces: Iterator[bytes]) -> None:
+        self._answers: BulkAnswers | None = answers
         self._pieces = pieces
-        self._place: threading.Semaphore | None = place
 
     def __next__(self) -> bytes:
         try:
@@ -48,9 +83,10 @@ class _Guarded(Iterator[bytes]):
             raise
 
     def close(self) -> None:
-        place, self._place = self._place, None
-        if place is not None:
-            place.release()
+        answers, self._answers = self._answers, None
+        if answers is not None:
+            self._pieces = iter(())  # files that they hold open are closed
+            answers.ended()
 
     def __del__(self) -> None:
         self.close()

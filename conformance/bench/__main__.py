@@ -10,13 +10,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from conformance.bench import add, check, convert, frames, hamamatsu, peers, report
+from conformance.bench import add, check, convert, frames, hamamatsu, peers, report, stow
 
 _SUBJECTS: dict[str, Callable[[Path, bool], list[report.Chapter]]] = {
     "convert": lambda work, small: convert.run(work, convert.SMALL if small else convert.Plan()),
     "add": lambda work, small: add.run(work, add.SMALL if small else add.Plan()),
     "check": lambda work, small: check.run(work, check.SMALL if small else check.Plan()),
     "ndpi": lambda work, small: hamamatsu.run(work, hamamatsu.SMALL if small else hamamatsu.Plan()),
+    "stow": lambda work, small: stow.run(work, stow.SMALL if small else stow.Plan()),
     "frames": lambda work, small: frames.run(work, frames.SMALL if small else frames.Plan()),
 }
 

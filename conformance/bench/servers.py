@@ -59,6 +59,10 @@ class Server:
         """
         return sum(_peak_kb(process) for process in _processes(self.session)) * 1024 / 1e6
 
+    def proportional_mb(self) -> float:
+        """Return the memory of its processes now, 10^6 bytes; shared pages count once."""
+        return sum(map(_proportional_kb, _processes(self.session))) * 1024 / 1e6
+
 
 @contextmanager
 def slidegate(data: Path, log: Path) -> Iterator[Server]:
@@ -169,6 +173,14 @@ def _peak_kb(process: int) -> int:
     with suppress(OSError):
         for line in Path(f"/proc/{process}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
+                return int(line.split()[1])
+    return 0
+
+
+def _proportional_kb(process: int) -> int:
+    with suppress(OSError):
+        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
                 return int(line.split()[1])
     return 0
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from gateway.core.errors import BrokenOff, InvalidInput
 from gateway.core.storage import Buffer
 
-_READ = 1 << 20
+_READ = 1 << 18
 """Bytes asked of the connection at once."""
 
 MOST_HEADER_BYTES = 16 << 10

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from gateway.core.instances import VL_WHOLE_SLIDE_MICROSCOPY
@@ -98,12 +99,20 @@ def any_object() -> Node:
     return _iods()[""]
 
 
-@lru_cache(1)
+_reading = Lock()
+
+
 def _iods() -> dict[str, Node]:
+    with _reading:  # threads that come first together would take 100 MB, and keep them
+        return _read()
+
+
+@lru_cache(1)
+def _read() -> dict[str, Node]:
     folder = _folder()
     iods = json.loads((folder / "sop_class_iod_map.json").read_text("utf-8"))
     modules = json.loads((folder / "iod_module_map.json").read_text("utf-8"))
-    text = (folder / "module_attribute_map.json").read_text("utf-8")
+    text = (folder / "module_attribute_map.json").read_bytes()
     wanted = {sop_class: modules[iods[sop_class]] for sop_class in SOP_CLASSES}
     wanted[""] = [{"key": key, "usage": "M"} for key in _ANY_OBJECT]
     keys = {module["key"] for iod in wanted.values() for module in iod}
@@ -118,10 +127,10 @@ def _folder() -> Path:
     return Path(spec.submodule_search_locations[0], "_standard")
 
 
-def _table(text: str, key: str) -> Table:
+def _table(text: bytes, key: str) -> Table:
     """Return one module's table: 22 MB of JSON are not parsed for a few of them."""
-    start = text.index("[", text.index(f'\n  "{key}": '))
-    table: Table = json.JSONDecoder().raw_decode(text, start)[0]
+    start = text.index(b"[", text.index(f'\n  "{key}": '.encode()))
+    table: Table = json.loads(text[start : text.index(b"\n  ]", start) + 4])
     return table
 
 

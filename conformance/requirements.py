@@ -1,7 +1,8 @@
 """Which requirements are proven, and by which tests: ``python -m conformance.requirements``.
 
 Requirements stand in ``requirements.toml``. A test proves one by carrying
-``@pytest.mark.req("REQ-...")``; tests are read, not run.
+``@pytest.mark.req("REQ-...")``, and so does a check of the suite, which a test runs over our own
+server, unless it is a known gap. Tests and checks are read, not run.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+GAPS = "conformance/suite/gaps.toml"
 _STATUSES = ("later", "refused")
+_MARKS = ("pytest.mark.req", "check")
 _FIELDS = frozenset({"text", "source", "status", "reason"})
 
 Entries = dict[str, dict[str, str]]
@@ -92,7 +95,18 @@ def report(root: Path = ROOT) -> Report:
     for path in sorted(root.glob("tests/**/*.py")):
         for identifier, test in _marks(path):
             proofs.setdefault(identifier, []).append(f"{path.relative_to(root)}::{test}")
+    gaps = known_gaps(root)
+    for path in sorted(root.glob("conformance/suite/*.py")):
+        for identifier, name in _marks(path):
+            if name not in gaps:
+                proofs.setdefault(identifier, []).append(f"{path.relative_to(root)}::{name}")
     return Report(entries, proofs)
+
+
+def known_gaps(root: Path = ROOT) -> dict[str, str]:
+    """Return the checks of the suite that our own server is known to fail, and why."""
+    file = root / GAPS
+    return tomllib.loads(file.read_text("utf-8")) if file.exists() else {}
 
 
 def _marks(path: Path) -> Iterator[tuple[str, str]]:
@@ -101,7 +115,7 @@ def _marks(path: Path) -> Iterator[tuple[str, str]]:
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             continue
         for decorator in node.decorator_list:
-            if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.req":
+            if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) in _MARKS:
                 yield from ((str(ast.literal_eval(one)), node.name) for one in decorator.args)
 
 

@@ -16,6 +16,7 @@ from openapi_spec_validator.readers import read_from_filename
 from werkzeug.test import Client
 
 from conformance import requirements, statement
+from conformance.suite.__main__ import main as suite
 from gateway import cli
 from gateway.bootstrap import load_application, open_services
 from gateway.settings import Settings
@@ -78,7 +79,8 @@ def test_commands_and_options_of_the_readme_are_there() -> None:
     assert {"demo", "serve", "add", "convert"} <= {name for name, _ in named}
     for name, options in named:
         assert options <= options_of(cli.main.commands[name]), name
-    anywhere = set[str]().union(*map(options_of, cli.main.commands.values()), {"--help"})
+    commands = (*cli.main.commands.values(), suite)
+    anywhere = set[str]().union(*map(options_of, commands), {"--help"})
     assert set(re.findall(r"(?<=`)--[a-z-]+", text)) <= anywhere
 
 

@@ -67,9 +67,9 @@ class Server:
 @contextmanager
 def slidegate(data: Path, log: Path) -> Iterator[Server]:
     """Run ``slidegate serve``; slides stay as they are."""
-    port = _free_port()
+    port = free_port()
     options = ("--data", str(data), "--port", str(port), "--no-materialise")
-    with _running((str(peers.slidegate()), "serve", *options), log, port, "/ready") as server:
+    with running((str(peers.slidegate()), "serve", *options), log, port, "/ready") as server:
         yield server
 
 
@@ -77,7 +77,7 @@ def slidegate(data: Path, log: Path) -> Iterator[Server]:
 def nginx(program: Path, root: Path, folder: Path) -> Iterator[Server]:
     """Run nginx over a folder of static files, one worker for each core."""
     folder.mkdir(exist_ok=True)
-    port, configuration = _free_port(), folder / "nginx.conf"
+    port, configuration = free_port(), folder / "nginx.conf"
     configuration.write_text(
         _NGINX.format(
             folder=folder.resolve(),
@@ -88,7 +88,7 @@ def nginx(program: Path, root: Path, folder: Path) -> Iterator[Server]:
         )
     )
     command = (str(program), "-p", str(folder.resolve()), "-c", str(configuration.resolve()))
-    with _running(command, folder / "nginx.log", port, "/1") as server:
+    with running(command, folder / "nginx.log", port, "/1") as server:
         yield server
 
 
@@ -96,7 +96,7 @@ def nginx(program: Path, root: Path, folder: Path) -> Iterator[Server]:
 def orthanc(program: Path, folder: Path) -> Iterator[Server]:
     """Run Orthanc with DICOMweb and the WSI plugin; what it stores stays in the folder."""
     folder.mkdir(exist_ok=True)
-    port, configuration = _free_port(), folder / "orthanc.json"
+    port, configuration = free_port(), folder / "orthanc.json"
     configuration.write_text(
         json.dumps(
             {
@@ -113,12 +113,13 @@ def orthanc(program: Path, folder: Path) -> Iterator[Server]:
         )
     )
     command = (str(program), str(configuration))
-    with _running(command, folder / "orthanc.log", port, "/system") as server:
+    with running(command, folder / "orthanc.log", port, "/system") as server:
         yield server
 
 
 @contextmanager
-def _running(command: Sequence[str], log: Path, port: int, path: str) -> Iterator[Server]:
+def running(command: Sequence[str], log: Path, port: int, path: str) -> Iterator[Server]:
+    """Run a server until the block ends; it answers at the path when the block begins."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -185,7 +186,8 @@ def _proportional_kb(process: int) -> int:
     return 0
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port on which nothing listens."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]

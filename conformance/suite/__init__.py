@@ -1,0 +1,1 @@
+"""Checks of any DICOMweb server, by requirement: ``python -m conformance.suite URL``."""

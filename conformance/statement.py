@@ -18,7 +18,6 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
-from converters.icc import srgb_profile
 from converters.plan import plan_slide
 from converters.sources import ScannedSlide, SlideFacts, SlideImage
 from gateway.core.errors import GatewayError, InvalidQuery
@@ -27,6 +26,7 @@ from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE, Fla
 from gateway.core.queries import AnyOf, QueryLevel, Range, Rule, Wildcard
 from gateway.dicom.attributes import COMPUTED, INDEXED, vr_of
 from gateway.dicom.gate.rules import FAMILIES, RULES, TYPES
+from gateway.dicom.icc import srgb_profile
 from gateway.dicom.part10 import decode_header
 from gateway.dicom.pixels import MEDIA_TYPES
 from gateway.dicomweb.limits import LIMITS

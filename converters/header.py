@@ -13,7 +13,6 @@ from datetime import datetime
 from pydicom.dataset import Dataset
 from pydicom.valuerep import format_number_as_ds
 
-from converters.icc import is_rgb_profile, srgb_profile
 from converters.sources import Fluorescence, LossyStep, ScannedSlide, SlideImage
 from converters.worklist.metadata import Description, describe_slide, describe_study
 from gateway.core.geometry import PixelMatrix, View
@@ -27,6 +26,7 @@ from gateway.core.instances import (
 )
 from gateway.dicom.attributes import UNKNOWN_DATE
 from gateway.dicom.geometry import NOMINAL_THICKNESS_MM, write_matrix, write_origin
+from gateway.dicom.icc import is_rgb_profile, srgb_profile
 
 RECIPE = "2"
 """Version of everything that decides about a header's bytes; part of Series and SOP UIDs."""

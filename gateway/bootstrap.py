@@ -23,6 +23,7 @@ from gateway.services.links import Links
 from gateway.services.quarantine import Quarantine
 from gateway.services.query import Search
 from gateway.services.receive import Receive
+from gateway.services.render import Render
 from gateway.services.retrieve import Retrieve
 from gateway.settings import Address, Settings
 from gateway.store.files import FileStore
@@ -78,6 +79,7 @@ class Services:
     retrieve: Retrieve
     search: Search
     receive: Receive
+    render: Render
     quarantine: Quarantine
     corrections: Corrections
 
@@ -106,6 +108,7 @@ def open_services(settings: Settings, choices: Choices | None = None) -> Service
         retrieve,
         Search(index, retrieve),
         receive,
+        Render(index, store, retrieve),
         Quarantine(index, ingest),
         Corrections(index, store, library, time.time),
     )
@@ -167,6 +170,7 @@ def load_application(settings: Settings, url: str) -> WSGIApplication:
         services.retrieve,
         services.search,
         services.receive,
+        services.render,
         services.index.epoch,
         services.ingest.stock,
     )

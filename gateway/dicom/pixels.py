@@ -40,7 +40,7 @@ MEDIA_TYPES: dict[str, str] = {
 """Media type of single frames by transfer syntax (PS3.18 8.7.3.3): all that can be served."""
 
 
-_MOST_PIXELS = 1 << 26
+MOST_PIXELS = 1 << 26
 """Pixels of a frame that is decoded; a small bit stream can state any size."""
 
 _FRAME_HEADERS = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), 0xF7)
@@ -80,7 +80,7 @@ def _jpeg(bitstream: bytes, photometric: Callable[[], str]) -> bytes:
         decode = _codec("jpeg8_decode")
         return _octets(decode(bitstream, colorspace="RGB", outcolorspace="RGB"))
     with Image.open(BytesIO(bitstream), formats=["JPEG"]) as image:
-        if image.width * image.height > _MOST_PIXELS:
+        if image.width * image.height > MOST_PIXELS:
             raise _too_large()
         return (image if image.mode == "L" else image.convert("RGB")).tobytes()
 
@@ -96,15 +96,16 @@ def _stating_size(codec: str) -> Callable[[bytes], bytes]:
     """Return a decoder of bit streams that state their size, which is looked at before."""
 
     def decode(bitstream: bytes) -> bytes:
-        columns, rows = _stated_size(bitstream)
-        if columns * rows > _MOST_PIXELS:
+        columns, rows = stated_size(bitstream)
+        if columns * rows > MOST_PIXELS:
             raise _too_large()
         return _octets(_codec(codec)(bitstream))
 
     return decode
 
 
-def _stated_size(bitstream: bytes) -> tuple[int, int]:
+def stated_size(bitstream: bytes) -> tuple[int, int]:
+    """Return columns and rows that a JPEG, JPEG-LS or JPEG 2000 bit stream states."""
     if bitstream.startswith(b"\xff\x4f"):  # JPEG 2000: SIZ follows at once (ISO 15444-1 A.5.1)
         columns, rows = struct.unpack_from(">II", bitstream, 8)
         return columns, rows

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Flask, Response, request
 
 from gateway.core.errors import Forbidden
-from gateway.dicomweb import capabilities, instances, metadata, operate, qido, stow
+from gateway.dicomweb import capabilities, instances, metadata, operate, qido, rendered, stow
 from gateway.dicomweb.addresses import ROOT, Addresses, PublicAddress
 from gateway.dicomweb.bulk import BulkAnswers
 from gateway.dicomweb.cors import Cors
@@ -19,6 +19,7 @@ from gateway.dicomweb.observed import ROUTE, Observed, template
 from gateway.dicomweb.problems import problem
 from gateway.services.query import Search
 from gateway.services.receive import Receive
+from gateway.services.render import Render
 from gateway.services.retrieve import Retrieve
 from gateway.telemetry.metrics import Metrics
 
@@ -49,6 +50,7 @@ class UseCases:
     retrieve: Retrieve
     search: Search
     receive: Receive
+    render: Render
     ready: Callable[[], object]
     slides: Callable[[], Mapping[str, int]]
 
@@ -81,6 +83,7 @@ def http_application(
         metadata.blueprint(use.retrieve),
         instances.blueprint(use.retrieve, bulk),
         qido.blueprint(use.search),
+        rendered.blueprint(use.render),
         stow.blueprint(use.receive, _STORES),
         capabilities.blueprint(),
     ):

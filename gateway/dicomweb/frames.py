@@ -80,7 +80,7 @@ class FrameLane:
         try:
             if method not in _METHODS:
                 raise MethodNotAllowed(_METHODS)
-            frame_numbers = _frame_numbers(listed)
+            frame_numbers = listed_frames(listed)
             status, headers, body = self._answer(_key(path), frame_numbers, environ)
             if method == "GET" and status.startswith("200"):
                 environ[FRAMES] = len(frame_numbers)
@@ -167,7 +167,14 @@ def _as_stored(frame: bytes) -> bytes:
     return frame
 
 
-def _frame_numbers(listed: str) -> list[int]:
+def listed_frames(listed: str) -> list[int]:
+    """Return the numbers of a list of frames in a path, from 1 and in its order.
+
+    Raises
+    ------
+    InvalidInput
+        If it is no such list, or too long.
+    """
     texts = listed.replace("%2C", ",").replace("%2c", ",").split(",")
     if len(texts) > MOST_FRAMES:
         raise InvalidInput(f"At most {MOST_FRAMES} frames can be asked for at once.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from werkzeug.exceptions import RequestEntityTooLarge, RequestURITooLarge
 
 from gateway.dicomweb.problems import problem
+from gateway.services.render import MOST_PICTURES, MOST_SOURCE_FRAMES, MOST_SOURCE_PIXELS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -51,6 +52,9 @@ LIMITS = {
     "header-bytes": Limit(400_000, "bytes of URL and header fields together, about", 431),
     "body": Limit(0, "bytes of the body of GET, HEAD, OPTIONS and DELETE", 413),
     "frames": Limit(MOST_FRAMES, "frames in one request", 400),
+    "pictures": Limit(MOST_PICTURES, "rendered pictures in one answer", 413),
+    "picture-frames": Limit(MOST_SOURCE_FRAMES, "frames that one picture is made of", 413),
+    "picture-pixels": Limit(MOST_SOURCE_PIXELS, "pixels of frames that one picture is made of", 413),
     "parts": Limit(MOST_PARTS, "objects in one request", 413),
     "object": Limit(MOST_OBJECT_BYTES, "bytes of one object that is stored", 413),
 }

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from converters.convert import convert
-from converters.icc import srgb_profile
 from gateway.core.errors import GatewayError, SlideUnreadable, SpacingUnknown
+from gateway.dicom.icc import srgb_profile
 from gateway.store.files import FileStore
 from tests.factories import make_svs, patch_tag, tag_values, truncate
 from tests.ndpi import make_ndpi

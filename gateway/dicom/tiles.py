@@ -1,0 +1,175 @@
+"""Frames as arrays of bytes, as large as they are needed, and pictures composed from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from gateway.core.bitstreams import states_rgb
+from gateway.core.errors import Unavailable
+from gateway.core.instances import JPEG_2000, JPEG_2000_LOSSLESS, JPEG_BASELINE
+from gateway.core.viewports import Box
+from gateway.dicom.pixels import MOST_PIXELS, decoded, stated_size
+from gateway.dicom.rasters import Raster, Samples
+from gateway.dicom.windows import Window, full_range
+
+Pixels = NDArray[np.uint8]
+"""Shape (rows, columns) for greys, (rows, columns, 3) for R, G, B."""
+
+_REDUCTIONS = (8, 4, 2)
+_STATING_SIZE = frozenset({JPEG_BASELINE, JPEG_2000, JPEG_2000_LOSSLESS})
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """Decodes the frames of one image.
+
+    Parameters
+    ----------
+    samples
+        What the frames hold.
+    transfer_syntax
+        UID.
+    window
+        How greys are shown; None shows the full range of the stored bits.
+    """
+
+    samples: Samples
+    transfer_syntax: str
+    window: Window | None = None
+
+    def pixels(self, bitstream: bytes, reduction: int = 1) -> Pixels:
+        """Return a frame.
+
+        Parameters
+        ----------
+        reduction
+            1, 2, 4 or 8: each pixel is the mean of so many per side. It divides the frame's size.
+
+        Raises
+        ------
+        Unavailable
+            If the stored frame is damaged, too large, or not of the size that the header states.
+        """
+        samples = self.samples
+        if samples.columns * samples.rows > MOST_PIXELS:
+            raise Unavailable("The stored frame is too large to be decoded here.")
+        try:
+            if self.transfer_syntax in _STATING_SIZE:
+                self._check_size(bitstream)
+            found = self._decoded(bitstream, reduction)
+        except Unavailable:
+            raise
+        except Exception as error:  # each codec has errors of its own
+            raise Unavailable("The stored frame is damaged and cannot be decoded.") from error
+        return np.ascontiguousarray(_reduced(found, samples.columns // found.shape[1], reduction))
+
+    def _check_size(self, bitstream: bytes) -> None:
+        if stated_size(bitstream) != (self.samples.columns, self.samples.rows):
+            raise Unavailable("The stored frame is of another size than its header states.")
+
+    def _decoded(self, bitstream: bytes, reduction: int) -> Pixels:
+        if self.transfer_syntax == JPEG_BASELINE and reduction > 1 and self._is_named(bitstream):
+            return self._shown(_jpeg(bitstream, self.samples, reduction))
+        samples = self.samples
+        if self.transfer_syntax in (JPEG_2000, JPEG_2000_LOSSLESS) and reduction > 1:
+            coarse = _jpeg_2000(bitstream, reduction) if samples.bits_allocated == 8 else None
+            if coarse is not None:
+                return self._shown(coarse)
+        flat = decoded(bitstream, self.transfer_syntax, lambda: samples.photometric)
+        kind = np.dtype("<u2" if samples.bits_allocated == 16 else "u1")
+        shape = (samples.rows, samples.columns, samples.per_pixel)
+        values = np.frombuffer(flat, kind, math.prod(shape)).reshape(shape)
+        return self._shown(values[:, :, 0] if samples.per_pixel == 1 else values)
+
+    def _is_named(self, bitstream: bytes) -> bool:
+        """Whether a JPEG library takes its components for what the header says."""
+        return states_rgb(bitstream) is not None or self.samples.photometric != "RGB"
+
+    def _shown(self, values: NDArray[np.generic]) -> Pixels:
+        """Return values of any depth in 8 bits."""
+        bits = self.samples.bits_stored
+        if values.ndim == 3:
+            eight = values.astype(np.uint16) >> (bits - 8) if bits > 8 else values
+            return eight.astype(np.uint8, copy=False)
+        if self.window is None and bits == 8:
+            return values.astype(np.uint8, copy=False)
+        window = self.window or full_range(bits)
+        every = np.arange(1 << (8 * values.dtype.itemsize), dtype=np.float32)
+        shown: Pixels = window.applied(every)[values]
+        return shown
+
+
+def _jpeg(bitstream: bytes, samples: Samples, reduction: int) -> Pixels:
+    """Decode as much as is needed: the library leaves out the frequencies that are not."""
+    with Image.open(BytesIO(bitstream), formats=["JPEG"]) as image:
+        image.draft(None, (samples.columns // reduction, samples.rows // reduction))
+        return np.asarray(image.convert("L" if samples.per_pixel == 1 else "RGB"))
+
+
+def _jpeg_2000(bitstream: bytes, reduction: int) -> Pixels | None:
+    """Leave out the finest wavelets; None if there are too few."""
+    with Image.open(BytesIO(bitstream), formats=["JPEG2000"]) as image:
+        if image.mode not in ("L", "RGB"):
+            return None
+        image.reduce = reduction.bit_length() - 1  # type: ignore[assignment,method-assign]
+        try:
+            return np.asarray(image)
+        except OSError:
+            return None
+
+
+def _reduced(pixels: Pixels, done: int, wanted: int) -> Pixels:
+    """Average what the codec did not reduce."""
+    if done == wanted:
+        return pixels
+    return np.asarray(Image.fromarray(pixels).reduce(wanted // done))
+
+
+def reduction_of(raster: Raster, most: float) -> int:
+    """Return by how much frames may be reduced, at most so much, so that they still fit together.
+
+    They do if their sizes and places are multiples of it.
+    """
+    sizes = [raster.grid.tile_columns, raster.grid.tile_rows]
+    if raster.corners is not None and raster.corners.size:
+        sizes.append(int(np.gcd.reduce(raster.corners[:, 1:], axis=None)))
+    step = math.gcd(*sizes)
+    return next((one for one in _REDUCTIONS if one <= most and step % one == 0), 1)
+
+
+def composed(
+    raster: Raster, tiles: Iterable[tuple[int, int, Pixels]], box: Box, reduction: int
+) -> tuple[Pixels, Box]:
+    """Put tiles together.
+
+    Parameters
+    ----------
+    tiles
+        ``(column, row, pixels)``: place of the top left pixel in the matrix, and the reduced tile.
+    box
+        What has to be covered, within the matrix.
+    reduction
+        As of the tiles.
+
+    Returns
+    -------
+    What was put together, without what lies outside the matrix, and where the box is in it. Where
+    there is no tile, colours are white and greys are black.
+    """
+    left, top = (math.floor(start / reduction) for start in (box.left, box.top))
+    right, bottom = (math.ceil(stop / reduction) for stop in (box.right, box.bottom))
+    shape = (bottom - top, right - left)
+    canvas = np.full((*shape, 3), 255, np.uint8) if raster.coloured else np.zeros(shape, np.uint8)
+    for column, row, pixels in tiles:
+        x, y = column // reduction - left, row // reduction - top
+        part = pixels[max(0, -y) : max(0, shape[0] - y), max(0, -x) : max(0, shape[1] - x)]
+        x, y = max(0, x), max(0, y)
+        canvas[y : y + part.shape[0], x : x + part.shape[1]] = part
+    return canvas, box.scaled(1 / reduction, 1 / reduction).moved(-left, -top)

@@ -1,0 +1,119 @@
+"""WADO-RS (PS3.18 10.4): pictures of studies, series, instances and frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask import Blueprint, Response, request
+
+import gateway
+from gateway.core.errors import NotAcceptable
+from gateway.core.instances import InstanceKey, checked_uid
+from gateway.dicom.pictures import GIF, JP2, JPEG, PNG
+from gateway.dicomweb.addresses import INSTANCE, LEVELS, instance_url, root_of
+from gateway.dicomweb.conditional import REVALIDATED, UNCHANGING, entity_tag, selection
+from gateway.dicomweb.frames import listed_frames
+from gateway.dicomweb.media import Multipart, Offer, Part, accepted, negotiate
+from gateway.dicomweb.rendering import left_out, wanted_picture, wanted_thumbnail
+from gateway.services.render import Picture, Render
+
+_TYPES = (JPEG, PNG, GIF, JP2)
+_SINGLE = tuple(Offer(one) for one in _TYPES)
+_PARTS = tuple(Offer(one, multipart=True) for one in _TYPES)
+
+_FRAMES = f"{INSTANCE}/frames/<frames>"
+
+
+def blueprint(render: Render) -> Blueprint:
+    """Return the routes."""
+    routes = Blueprint("rendered", __name__)
+
+    def rendered(frames: str | None = None, **uids: str) -> Response:
+        key = _checked(uids)
+        if frames is not None:
+            numbers = listed_frames(frames)
+            offer = _offer(several=len(numbers) > 1)
+            wanted = wanted_picture(request.args, offer.media_type)
+            made = render.frames(InstanceKey(*key), numbers, wanted)
+            places = [f"/frames/{number}" for number in numbers]
+            return _answer(made, offer, UNCHANGING, places)
+        if len(key) == 3:
+            offer = _offer(several=False)
+            wanted = wanted_picture(request.args, offer.media_type)
+            return _answer([render.instance(InstanceKey(*key), wanted)], offer, REVALIDATED)
+        return _many(render, key)
+
+    def thumbnail(frames: str | None = None, **uids: str) -> Response:
+        key = _checked(uids)
+        offer = negotiate(accepted(), _SINGLE)
+        wanted = wanted_thumbnail(request.args, offer.media_type)
+        if len(key) == 3:
+            number = None if frames is None else listed_frames(frames)[0]
+            made = render.thumbnail(InstanceKey(*key), number, wanted)
+        else:
+            made = render.slide(key[0], key[1] if len(key) > 1 else None, wanted)
+        return _answer([made], offer, REVALIDATED)
+
+    for place in (*LEVELS, _FRAMES):
+        routes.add_url_rule(f"{place}/rendered", f"rendered {place}", rendered)
+        routes.add_url_rule(f"{place}/thumbnail", f"thumbnail of {place}", thumbnail)
+    return routes
+
+
+def _checked(uids: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(checked_uid(uid) for uid in uids.values())
+
+
+def _many(render: Render, key: tuple[str, ...]) -> Response:
+    """Answer for a study or series: all images in parts, or one picture of the slide."""
+    study, series = key[0], key[1] if len(key) > 1 else None
+    offer = negotiate(accepted(), _PARTS + _SINGLE)
+    wanted = wanted_picture(request.args, offer.media_type)
+    if offer.multipart:
+        return _answer(render.images(study, series, wanted), offer, REVALIDATED)
+    return _answer([render.slide(study, series, wanted)], offer, REVALIDATED)
+
+
+def _offer(*, several: bool) -> Offer:
+    """Negotiate; several pictures come in parts also where the client names their type alone."""
+    if not several:
+        return negotiate(accepted(), _SINGLE + _PARTS)
+    try:
+        return negotiate(accepted(), _PARTS)
+    except NotAcceptable:
+        return Offer(negotiate(accepted(), _SINGLE).media_type, multipart=True)
+
+
+def _answer(
+    pictures: list[Picture], offer: Offer, caching: str, places: list[str] | None = None
+) -> Response:
+    etag = entity_tag(
+        gateway.__version__,
+        offer.content_type,
+        offer.multipart,
+        *(one.identity for one in pictures),
+    )
+    chosen = selection(request.environ, etag, caching)
+    if chosen.unmodified:
+        return Response(status=chosen.status, headers=chosen.headers)
+    if offer.multipart:
+        body, content_type = _parts(pictures, offer, etag, places or [""] * len(pictures))
+    else:
+        body, content_type = pictures[0].make(), offer.content_type
+    answer = Response(body, chosen.status, chosen.headers, content_type=content_type)
+    if warning := left_out(request.args, coloured=pictures[0].coloured):
+        answer.headers["Warning"] = f'299 slidegate "{warning}"'
+    return answer
+
+
+def _parts(
+    pictures: list[Picture], offer: Offer, etag: str, places: list[str]
+) -> tuple[bytes, str]:
+    """Make all before the first byte leaves: what cannot be made is said with the status."""
+    multipart = Multipart(offer, etag.strip('"'))
+    root = root_of(request.environ)
+    parts = [
+        Part(f"{instance_url(root, one.key)}{place}/rendered", [one.make()])
+        for one, place in zip(pictures, places, strict=True)
+    ]
+    return b"".join(multipart.stream(parts)), multipart.content_type

@@ -54,7 +54,9 @@ LIMITS = {
     "frames": Limit(MOST_FRAMES, "frames in one request", 400),
     "pictures": Limit(MOST_PICTURES, "rendered pictures in one answer", 413),
     "picture-frames": Limit(MOST_SOURCE_FRAMES, "frames that one picture is made of", 413),
-    "picture-pixels": Limit(MOST_SOURCE_PIXELS, "pixels of frames that one picture is made of", 413),
+    "picture-pixels": Limit(
+        MOST_SOURCE_PIXELS, "pixels of frames that one picture is made of", 413
+    ),
     "parts": Limit(MOST_PARTS, "objects in one request", 413),
     "object": Limit(MOST_OBJECT_BYTES, "bytes of one object that is stored", 413),
 }

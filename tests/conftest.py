@@ -20,6 +20,8 @@ import pytest
 import requests
 from hypothesis import settings
 
+from conformance.suite import record
+from conformance.suite.site import Site
 from tests.factories import SvsTruth, make_svs
 
 settings.register_profile("slidegate", deadline=None)  # a busy machine is no failure
@@ -139,6 +141,14 @@ def server(
     data = tmp_path_factory.mktemp("server") / "data"
     slidegate("add", svs[0], "--data", data)
     with serving(data, "--no-materialise") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server with a patient's slide, annotations and a report; objects may be stored."""
+    folder = tmp_path_factory.mktemp("archive")
+    with record.ours(record.make_objects(folder), folder / "server") as running:
         yield running
 
 

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from conformance import requirements
-from conformance.suite import record, table
+from conformance.suite import table
 from conformance.suite.checks import CHECKS, FAILED, NOT_APPLICABLE, PASSED, Outcome, outcomes
 from conformance.suite.run import run
 from conformance.suite.site import Site
@@ -40,15 +40,8 @@ TRUE_BY_CHANCE = {("nothing", "nothing_found")}
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("suite")
-    with record.ours(record.make_objects(folder), folder / "server") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def found(site: Site) -> list[Outcome]:
-    return list(run(site))
+def found(archive: Site) -> list[Outcome]:
+    return list(run(archive))
 
 
 def test_our_server_fails_no_check_but_the_known_gaps(found: list[Outcome]) -> None:
@@ -67,9 +60,9 @@ def test_what_cannot_be_checked_here_is_known(found: list[Outcome]) -> None:
     assert skipped == set(NOT_HERE)
 
 
-def test_running_the_suite_again_changes_nothing(site: Site, found: list[Outcome]) -> None:
+def test_running_the_suite_again_changes_nothing(archive: Site, found: list[Outcome]) -> None:
     before = {one.check.name: one.state for one in found if one.check.writes}
-    again = {one.check.name: one.state for one in run(site, ["REQ-STOW", "REQ-DEL"])}
+    again = {one.check.name: one.state for one in run(archive, ["REQ-STOW", "REQ-DEL"])}
     again.pop("references_to_nothing")  # its warning comes with the first time
     assert {name: before.get(name, PASSED) for name in again} == again
 
@@ -107,16 +100,16 @@ def lying(status: int, kind: str, body: bytes) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_every_check_can_fail(site: Site, found: list[Outcome], lie: str) -> None:
+def test_every_check_can_fail(archive: Site, found: list[Outcome], lie: str) -> None:
     """What a check learned about the archive is kept; only the answers change."""
     passed = [one.check.name for one in found if one.state == PASSED]
-    root, wado = site.client.root, site.wado
+    root, wado = archive.client.root, archive.wado
     try:
         with lying(*LIES[lie]) as url:
-            site.client.root, site.wado = f"{url}/dicom-web", f"{url}/wado"
-            states = {one.check.name: one.state for one in outcomes(site)}
+            archive.client.root, archive.wado = f"{url}/dicom-web", f"{url}/wado"
+            states = {one.check.name: one.state for one in outcomes(archive)}
     finally:
-        site.client.root, site.wado = root, wado
+        archive.client.root, archive.wado = root, wado
     gullible = [name for name in passed if states[name] == PASSED]
     unfair = [name for name in gullible if (lie, name) not in TRUE_BY_CHANCE]
     assert not unfair, ", ".join(unfair)

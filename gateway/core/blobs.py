@@ -25,6 +25,10 @@ class InMemory:
         """Return that range without a copy."""
         return memoryview(self.content)[offset : offset + length]
 
+    def mapped(self) -> bytes:
+        """Return all of it."""
+        return self.content
+
     def __enter__(self) -> Self:
         return self
 

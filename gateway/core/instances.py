@@ -61,6 +61,11 @@ class InstanceKey:
     series: str
     instance: str
 
+    @property
+    def path(self) -> str:
+        """Where it is below a DICOMweb root (PS3.18 8.2)."""
+        return f"/studies/{self.study}/series/{self.series}/instances/{self.instance}"
+
 
 @dataclass(frozen=True, slots=True)
 class Signature:

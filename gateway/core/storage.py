@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from mmap import mmap
 from typing import Protocol, Self
 
 from gateway.core.instances import LinkedFile, Signature
@@ -32,6 +33,10 @@ class Blob(Protocol):
 
     def view(self, offset: int, length: int) -> memoryview:
         """Return that range, as :meth:`read` does, in memory that the next call overwrites."""
+        ...
+
+    def mapped(self) -> bytes | mmap:
+        """Return all of it without reading it; it outlives the open blob."""
         ...
 
     def __enter__(self) -> Self: ...

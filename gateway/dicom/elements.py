@@ -174,7 +174,7 @@ class ElementWalk:
         tag, value = group << 16 | number, place + 8
         if group == 0xFFFE:  # delimiters have no VR
             return Element(tag, b"", place, value, 0)
-        if not _is_vr(vr):
+        if not is_vr(vr):
             raise InvalidDataset(
                 f"The element {tag:08X} has no value representation: the data set is damaged, or "
                 "not in the transfer syntax that its file meta information states.",
@@ -253,7 +253,7 @@ class ElementWalk:
         if stop - place < 8:
             return False
         head = self._window.at(place, 8)
-        return item_head(head)[0] != ITEM_END and not _is_vr(head[4:6])
+        return item_head(head)[0] != ITEM_END and not is_vr(head[4:6])
 
     def _counted(self) -> None:
         self._count += 1
@@ -273,7 +273,8 @@ def _defined(element: Element) -> Element:
     return element
 
 
-def _is_vr(data: bytes) -> bool:
+def is_vr(data: bytes) -> bool:
+    """Whether two bytes can be a value representation."""
     return data.isalpha() and data.isupper()
 
 

@@ -7,7 +7,6 @@ the element through the sequences, so that each has its own.
 from __future__ import annotations
 
 import math
-import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 
@@ -22,11 +21,13 @@ from gateway.dicom.attributes import vr_of
 
 Json = dict[str, object]
 
-_BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
+BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
+"""VRs whose values are bytes: inline, or a URI."""
+
 _NUMBERS = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
-_STEP = re.compile(r"[0-9A-Fa-f]{8}\Z")
 _CHARACTER_SET = 0x00080005
-_PIXEL_DATA = {0x7FE00001, 0x7FE00002, 0x7FE00008, 0x7FE00009, 0x7FE00010}
+PIXEL_DATA = frozenset({0x7FE00001, 0x7FE00002, 0x7FE00008, 0x7FE00009, 0x7FE00010})
+"""What never enters a document: pixel data and their offset tables."""
 
 
 def dataset_json(
@@ -46,7 +47,7 @@ def dataset_json(
     """
     result: Json = {}
     for element in dataset:
-        if element.tag in _PIXEL_DATA or element.tag.group == 2:
+        if element.tag in PIXEL_DATA or element.tag.group == 2:
             continue
         if element.tag == _CHARACTER_SET:
             result[f"{element.tag:08X}"] = {"vr": "CS", "Value": ["ISO_IR 192"]}  # JSON is UTF-8
@@ -66,14 +67,14 @@ def _element_json(
             for number, item in enumerate(element.value)
         ]
         return {"vr": vr, "Value": items} if items else {"vr": vr}
-    if vr in _BINARY:
+    if vr in BINARY:
         data = _bytes_of(element)
         if not data:
             return {"vr": vr}
         if len(data) <= inline_limit:
             return {"vr": vr, "InlineBinary": b64encode(data).decode("ascii")}
         return {"vr": vr, "BulkDataURI": bulk_data_uri(place)}
-    return _valued(vr, _values(element))
+    return valued(vr, values_of(element))
 
 
 def match_json(match: Match) -> Json:
@@ -82,7 +83,7 @@ def match_json(match: Match) -> Json:
     for keyword, value in match.items():
         tag, vr = tag_for_keyword(keyword), vr_of(keyword)
         values = [] if value in (None, "") else str(value).split("\\")
-        result[f"{tag:08X}"] = _valued(vr, list(values))
+        result[f"{tag:08X}"] = valued(vr, list(values))
     return dict(sorted(result.items()))
 
 
@@ -91,46 +92,20 @@ def text_json(tag: str, vr: str, text: str) -> Mapping[str, Json]:
     return {tag: {"vr": vr, "Value": [text]}}
 
 
-def element_at(dataset: Dataset, path: str) -> bytes | None:
-    """Return the value of the binary element at a path, or None if there is none.
-
-    Parameters
-    ----------
-    path
-        As given to ``bulk_data_uri`` of :func:`dataset_json`.
-    """
-    *outer, last = path.split("/")
-    for tag, number in zip(outer[::2], outer[1::2], strict=False):
-        items = _element(dataset, tag)
-        if items is None or items.VR != "SQ" or not number.isdecimal():
-            return None
-        if len(number) > 9 or int(number) >= len(items.value):
-            return None
-        dataset = items.value[int(number)]
-    element = _element(dataset, last)
-    if len(outer) % 2 or element is None or element.VR not in _BINARY:
-        return None
-    return _bytes_of(element)
-
-
-def _element(dataset: Dataset, tag: str) -> DataElement | None:
-    if not _STEP.match(tag) or int(tag, 16) not in dataset:
-        return None
-    return dataset[int(tag, 16)]
-
-
 def _bytes_of(element: DataElement) -> bytes:
     return element.value if isinstance(element.value, bytes) else b""
 
 
-def _values(element: DataElement) -> list[object]:
+def values_of(element: DataElement) -> list[object]:
+    """Return the values of an element; none if it is empty."""
     if element.is_empty:
         return []
     value = element.value
     return list(value) if isinstance(value, MultiValue | list | tuple) else [value]
 
 
-def _valued(vr: str, values: list[object]) -> Json:
+def valued(vr: str, values: list[object]) -> Json:
+    """Return an element of values that are neither items nor bytes."""
     converted = [_value(vr, value) for value in values]
     if all(value is None for value in converted):
         return {"vr": vr}
@@ -146,7 +121,7 @@ def _value(vr: str, value: object) -> object:
     if vr == "AT":
         return f"{value:08X}" if isinstance(value, int) else str(value)
     if vr in _NUMBERS:
-        return _number(str(value))
+        return number(str(value))
     return str(value)
 
 
@@ -160,7 +135,8 @@ def _person_name(value: object) -> Json | None:
     return {group: text for group, text in groups.items() if text} or None
 
 
-def _number(text: str) -> int | float | None:
+def number(text: str) -> int | float | None:
+    """Return the number that a text is; None for what is none, or not finite."""
     try:
         return int(text)
     except ValueError:

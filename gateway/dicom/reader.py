@@ -106,7 +106,7 @@ def read_part10(read: Callable[[int, int], Buffer], size: int) -> ReadPart10:
         If it is big endian, deflated, or of an unknown syntax.
     """
     window = Window(read, size, _WIDTH)
-    transfer_syntax, start = _file_meta(window)
+    transfer_syntax, start = file_meta(window)
     walk = ElementWalk(window, size, implicit=transfer_syntax == ImplicitVRLittleEndian)
     tags: set[int] = set()
     group: list[Element] = []
@@ -133,8 +133,16 @@ def read_part10(read: Callable[[int, int], Buffer], size: int) -> ReadPart10:
     return ReadPart10(header, dataset, transfer_syntax, frames, wrong_offsets)
 
 
-def _file_meta(window: Window) -> tuple[str, int]:
-    """Return the transfer syntax, and where the data set starts."""
+def file_meta(window: Window) -> tuple[str, int]:
+    """Return the transfer syntax of a stream, and where its data set starts.
+
+    Raises
+    ------
+    InvalidDataset
+        If the stream is no Part 10 stream.
+    UnsupportedTransferSyntax
+        If it is big endian, deflated, or of an unknown syntax.
+    """
     if window.size < _PREAMBLE or window.at(128, 4) != b"DICM":
         raise InvalidDataset(
             "This is no DICOM file: the letters DICM are not at their place (PS3.10 7.1)."

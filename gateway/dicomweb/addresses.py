@@ -46,7 +46,7 @@ def instance_url(root: str, key: InstanceKey) -> str:
     root
         As :func:`root_of` tells it.
     """
-    return f"{root}/studies/{key.study}/series/{key.series}/instances/{key.instance}"
+    return f"{root}{key.path}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ def http_application(
     app.url_map.merge_slashes = False  # it would redirect
     bulk = BulkAnswers(_LONG_ANSWERS)
     for door in (
-        metadata.blueprint(use.retrieve),
+        metadata.blueprint(use.retrieve, bulk),
         instances.blueprint(use.retrieve, bulk),
         qido.blueprint(use.search),
         rendered.blueprint(use.render),

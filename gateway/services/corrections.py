@@ -20,6 +20,7 @@ from gateway.core.storage import BlobStore
 from gateway.dicom.attributes import indexed_attributes
 from gateway.dicom.corrections import differences, with_original_attributes
 from gateway.dicom.part10 import decode_header
+from gateway.services.documents import document_blob, document_name
 from gateway.services.names import Names
 
 _MOST_STUDIES = 100
@@ -155,7 +156,7 @@ class Corrections:
         at = datetime.fromtimestamp(correction.at, UTC)
         of_slide = self._index.instances_of(slide.file.fingerprint) if slide else []
         own = {instance.key for instance, _ in of_slide}
-        revisions, blobs, keywords = [], {}, dict[str, None]()
+        revisions, blobs, keywords = [], dict[str, bytes](), dict[str, None]()
         changes: list[Change] = []
         for instance in self._index.instances(correction.study):
             before = self._store.get(instance.header)
@@ -167,7 +168,7 @@ class Corrections:
                 keywords |= dict.fromkeys(change.keyword for change in found)
                 after = with_original_attributes(before, after, at)
                 revised = _renewed(instance, instance.key, after)
-                blobs[revised.header] = after
+                blobs |= _blobs(revised, after)
             revisions.append(_revision(instance, revised, after))
         if not blobs:
             raise Conflict("The row says what is stored already.", study=correction.study)
@@ -182,13 +183,13 @@ class Corrections:
         old = self._index.instances_of(fingerprint)
         study, identified = self._study(slide, row, old[0][0])
         issue = self._index.rejections(fingerprint).count(study)
-        revisions, blobs, keywords = [], {}, dict[str, None]()
+        revisions, blobs, keywords = [], dict[str, bytes](), dict[str, None]()
         changes: list[Change] = []
         for instance, role in old:
             before = self._store.get(instance.header)
             key, after = row.reissued(before, slide, role, study, issue)
             reissued = _renewed(instance, key, after)
-            blobs[reissued.header] = after
+            blobs |= _blobs(reissued, after)
             found = _changes(before, after)
             changes = changes or found
             keywords |= dict.fromkeys(change.keyword for change in found)
@@ -262,6 +263,12 @@ def _value(dataset: Dataset, keyword: str) -> str:
     if keyword not in dataset or dataset[keyword].is_empty:
         return ""
     return "..." if dataset[keyword].VR == "SQ" else str(dataset[keyword].value)
+
+
+def _blobs(instance: Instance, header: bytes) -> dict[str, bytes]:
+    """Return what is written of an instance that has another header."""
+    document = document_blob(header, instance.key, instance.transfer_syntax)
+    return {instance.header: header, document_name(instance.header): document}
 
 
 def _renewed(instance: Instance, key: InstanceKey, header: bytes) -> Instance:

@@ -24,6 +24,7 @@ from gateway.dicom.attributes import empty_keywords, provenance
 from gateway.dicom.corrections import differences
 from gateway.dicom.crops import cut_all
 from gateway.dicom.part10 import Part10, decode_header
+from gateway.services.documents import document_blob, document_name
 from gateway.services.links import Links
 from gateway.services.names import Names
 
@@ -172,7 +173,7 @@ class Ingest:
             instances: list[Instance] = []
             for planned in plan.instances:
                 names = Names.by_header(planned.key, planned.header)
-                self._store.put_all({names.of("header"): planned.header})
+                self._store.put_all(_header_blobs(names, planned))
                 instance = replace(_linked(planned, plan.file), frames=names.of("dcm"))
                 blob = planned.built or file
                 instances.append(self._write(instance, planned.frames, blob, silent))
@@ -322,11 +323,17 @@ def _blobs(plan: SlidePlan) -> dict[str, bytes]:
     blobs: dict[str, bytes] = {}
     for planned in plan.instances:
         names = Names.by_header(planned.key, planned.header)
-        blobs[names.of("header")] = planned.header
+        blobs |= _header_blobs(names, planned)
         blobs[names.of("linked")] = planned.frames.encode()
         if planned.built is not None:
             blobs[names.of("built")] = planned.built.read(0, planned.frames.stored_bytes)
     return blobs
+
+
+def _header_blobs(names: Names, planned: PlannedInstance) -> dict[str, bytes]:
+    header = names.of("header")
+    document = document_blob(planned.header, planned.key, planned.transfer_syntax)
+    return {header: planned.header, document_name(header): document}
 
 
 def _linked(planned: PlannedInstance, file: LinkedFile) -> Instance:

@@ -33,5 +33,8 @@ class Names:
         return cls(key, hashlib.sha256(header).hexdigest())
 
     def of(self, kind: str) -> str:
-        """Return the name of one kind: ``header``, ``linked``, ``built``, ``frames``, ``dcm``."""
+        """Return the name of one kind: ``header``, ``linked``, ``built``, ``frames``, ``dcm``.
+
+        The ``document`` of a header is named after it.
+        """
         return f"{self.key.study}/{self.key.instance}-{self.sha256[:16]}.{kind}"

@@ -7,6 +7,7 @@ as it came, a header of our own is written beside it and the frames stay where t
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -35,11 +36,12 @@ from gateway.core.instances import (
 from gateway.core.ports import Attributes, Holding, Index
 from gateway.core.storage import Arrival, BlobStore, Buffer
 from gateway.dicom.attributes import indexed_attributes
-from gateway.dicom.json_model import dataset_json
-from gateway.dicom.part10 import decode_header, encode_header
+from gateway.dicom.header_json import header_json
+from gateway.dicom.part10 import encode_header
 from gateway.dicom.pixels import MEDIA_TYPES
-from gateway.dicom.reader import MOST_HEADER_BYTES, ReadPart10, read_part10
+from gateway.dicom.reader import ReadPart10, read_part10
 from gateway.dicom.sop_classes import DOCUMENTS, IMAGES
+from gateway.services.documents import document_blob, document_name
 from gateway.services.names import Names
 from gateway.services.retrieve import Retrieve
 
@@ -111,6 +113,8 @@ class _Admitted:
         Where its frames lie in what came; None without pixel data.
     attributes
         What the index keeps.
+    document
+        What metadata requests are answered with.
     """
 
     key: InstanceKey
@@ -120,6 +124,7 @@ class _Admitted:
     as_received: bool
     frames: FrameTable | None
     attributes: Attributes
+    document: bytes
 
 
 class Receive:
@@ -217,6 +222,7 @@ class Receive:
             header = blob  # which is nothing but a header
         if header != blob:
             beside[header] = admitted.header
+        beside[document_name(header)] = admitted.document
         self._store.put_all(beside)
         arrival.keep(blob)
         return Instance(
@@ -296,7 +302,8 @@ def _admitted(read: ReadPart10, view: Callable[[int, int], Buffer]) -> _Admitted
         dataset = verdict.repaired
         header = encode_header(dataset.copy(), transfer_syntax)
     if transfer_syntax == IMPLICIT_VR_LITTLE_ENDIAN:  # which never leaves
-        transfer_syntax, header = EXPLICIT_VR_LITTLE_ENDIAN, _explicit(dataset)
+        transfer_syntax, header = EXPLICIT_VR_LITTLE_ENDIAN, _explicit(header, dataset)
+    document, attributes = _servable(header, dataset, key, transfer_syntax)
     return _Admitted(
         key,
         verdict,
@@ -304,7 +311,8 @@ def _admitted(read: ReadPart10, view: Callable[[int, int], Buffer]) -> _Admitted
         header,
         header is read.header,
         read.frames,
-        _servable(dataset, transfer_syntax),
+        attributes,
+        document,
     )
 
 
@@ -330,13 +338,14 @@ def _passed(read: ReadPart10, view: Callable[[int, int], Buffer]) -> Verdict:
     return verdict
 
 
-def _explicit(dataset: Dataset) -> bytes:
+def _explicit(implicit: bytes, dataset: Dataset) -> bytes:
     """Return a header with explicit VRs that says the same as one with implicit VRs."""
-    header = encode_header(dataset.copy(), EXPLICIT_VR_LITTLE_ENDIAN)
-    again, before = (
-        dataset_json(one, str, inline_limit=MOST_HEADER_BYTES)
-        for one in (decode_header(header), dataset)
-    )
+    with _readable():
+        header = encode_header(dataset.copy(), EXPLICIT_VR_LITTLE_ENDIAN)
+        again, before = (
+            json.loads("".join(header_json(one, inline=lambda tag, length: True)))
+            for one in (header, implicit)
+        )
     if again != before:
         raise InvalidDataset(
             "The header says something else once its VRs are explicit. Send the object in Explicit "
@@ -352,11 +361,21 @@ def _uid(dataset: Dataset, keyword: str) -> str:
         raise InvalidDataset(f"{keyword} is missing or is no UID.") from error
 
 
-def _servable(dataset: Dataset, transfer_syntax: str) -> Attributes:
-    """Return what the index keeps, if all that is in the header can be answered."""
+def _servable(
+    header: bytes, dataset: Dataset, key: InstanceKey, transfer_syntax: str
+) -> tuple[bytes, Attributes]:
+    """Return its document and what the index keeps, if all that is in it can be answered."""
+    with _readable():
+        document = document_blob(header, key, transfer_syntax)
+        return document, indexed_attributes(dataset, transfer_syntax)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
     try:
-        dataset_json(dataset, str, inline_limit=0)
-        return indexed_attributes(dataset, transfer_syntax)
+        yield
+    except GatewayError:
+        raise
     except Exception as error:  # what is no value of its VR fails in many ways
         raise InvalidDataset(
             "The header has values that cannot be read. Have the sender write it again."

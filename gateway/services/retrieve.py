@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -14,8 +14,10 @@ from gateway.core.instances import Instance, InstanceKey
 from gateway.core.ports import Index
 from gateway.core.storage import Blob, BlobStore
 from gateway.dicom.crops import Cut, RecentCuts, cut_all
-from gateway.dicom.json_model import element_at
+from gateway.dicom.element_json import Inline
+from gateway.dicom.header_walk import binary_at
 from gateway.dicom.part10 import Part10, decode_header
+from gateway.services.documents import Document, Documents
 from gateway.services.frames import FrameReader, Frames, started
 from gateway.services.links import Links
 
@@ -43,6 +45,22 @@ class Part10Stream:
     pieces: Iterator[bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class BulkData:
+    """The value of a binary element, where it lies.
+
+    Parameters
+    ----------
+    size
+        Its bytes.
+    pieces
+        Begins to yield those from one place up to another, about a megabyte each.
+    """
+
+    size: int
+    pieces: Callable[[int, int], Iterator[bytes]]
+
+
 class Retrieve:
     """Gives out instances by their UIDs.
 
@@ -55,6 +73,7 @@ class Retrieve:
         self._store = store
         self._links = links
         self._cut = cut
+        self._documents = Documents(store)
         self._cuts = RecentCuts()
         self._epoch: int | None = None
         self._instances: dict[InstanceKey, Instance] = {}
@@ -158,7 +177,19 @@ class Retrieve:
             held = stack.pop_all()
         return Part10Stream(layout.size, started(_pieces(held, layout, blob)))
 
-    def bulk_data(self, instance: Instance, path: str) -> bytes:
+    def document(self, instance: Instance, inline: Inline | None = None) -> Document:
+        """Return all attributes of an instance but its pixel data, in the DICOM JSON Model.
+
+        Parameters
+        ----------
+        inline
+            Which binary values are inline; None for what is ready.
+        """
+        if inline is None:
+            return self._documents.stored(instance)
+        return self._documents.made(instance, inline)
+
+    def bulk_data(self, instance: Instance, path: str) -> BulkData:
         """Return the value of one binary element of an instance.
 
         Parameters
@@ -171,10 +202,18 @@ class Retrieve:
         NotFound
             If the instance has no such binary element.
         """
-        value = element_at(self.header(instance), path)
-        if value is None:
+        with self._store.open(instance.header) as blob:
+            found = binary_at(blob.mapped(), path)
+        if found is None:
             raise NotFound("The instance has no bulk data of that path.")
-        return value
+        offset, size = found
+
+        def pieces(start: int, stop: int) -> Iterator[bytes]:
+            with self._store.open(instance.header) as blob:
+                for place in range(offset + start, offset + stop, _WINDOW):
+                    yield blob.read(place, min(_WINDOW, offset + stop - place))
+
+        return BulkData(size, pieces)
 
 
 def _pieces(held: ExitStack, layout: Part10, blob: Blob) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import mmap
 import os
 import re
 import secrets
@@ -98,6 +99,14 @@ class FileBlob:
         if done < length:
             raise Unavailable("A blob is shorter than its frame table says.", offset=offset)
         return view
+
+    def mapped(self) -> bytes | mmap.mmap:
+        """Return all of it; see :meth:`gateway.core.storage.Blob.mapped`."""
+        try:
+            # What is empty cannot be mapped.
+            return mmap.mmap(self._descriptor, 0, prot=mmap.PROT_READ) if self.size else b""
+        except OSError as error:
+            raise _read_failed(error) from error
 
     def _check(self) -> None:
         """Raise if the linked file is not, after a read, what was opened before it.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from flask import Blueprint, Response
 
+from gateway.core.errors import Unavailable
 from gateway.telemetry.metrics import METRICS_TYPE, Metrics
 
 
@@ -34,6 +35,10 @@ def blueprint(
 
     @routes.get("/metrics")
     def counted() -> Response:
-        return Response(metrics.exposition(slides()), content_type=METRICS_TYPE)
+        try:
+            found = slides()
+        except Unavailable:  # the more reason to tell the rest
+            found = {}
+        return Response(metrics.exposition(found), content_type=METRICS_TYPE)
 
     return routes

@@ -26,8 +26,10 @@ from sqlalchemy import (
     make_url,
     select,
 )
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from gateway.core.errors import (
     Conflict,
@@ -45,7 +47,11 @@ _DRIVERS: Final = {
 }
 _WAITS: Final = {
     "sqlite": {"timeout": "10"},
-    "postgresql": {"connect_timeout": "10", "options": "-c lock_timeout=10s"},
+    "postgresql": {
+        "connect_timeout": "10",
+        "tcp_user_timeout": "10000",  # milliseconds that a server may be silent to what we send
+        "options": "-c lock_timeout=10s",
+    },
 }
 """How long to wait for a server or a lock; the URL may say otherwise."""
 
@@ -54,6 +60,11 @@ _AUTOCOMMIT: Final[dict[str, dict[str, Any]]] = {
     "postgresql": {"autocommit": True},
 }
 _PARAMSTYLES: Final = {"sqlite": "named", "postgresql": "pyformat"}
+
+_TRUSTED_S: Final = 0.1
+"""Seconds after its last use for which a connection to a server is taken to be alive."""
+
+_LAST_USED: Final = "slidegate.used"
 
 _MIGRATION_LOCK: Final = 0x51D6A7E
 """Key of the PostgreSQL advisory lock under which the schema is changed."""
@@ -114,6 +125,14 @@ def _meaning(error: Exception) -> type[GatewayError]:
     return _SQLSTATE_MEANINGS.get(code[:2], GatewayError)
 
 
+def is_lost(error: Exception) -> bool:
+    """Return whether an error of a driver says that a connection to a server is no more."""
+    code = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return type(error).__name__ == "OperationalError"
+    return str(code).startswith(("08", "57P"))
+
+
 def driver_errors(engine: Engine) -> tuple[type[Exception], ...]:
     """Return what may be raised where the driver's own connection is used."""
     return (SQLAlchemyError, engine.dialect.loaded_dbapi.Error)
@@ -171,6 +190,8 @@ def _engine(url: str | Path) -> Engine:
     event.listen(engine, "begin", _begin)
     if kind == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
+    else:
+        event.listen(engine, "checkout", _see_that_it_answers)
     _engines.add(engine)
     return engine
 
@@ -185,6 +206,24 @@ def _begin(connection: Connection) -> None:
     writes = connection.get_execution_options().get("writing", False)
     immediate = writes and connection.dialect.name == "sqlite"
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _see_that_it_answers(
+    connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object
+) -> None:
+    """Let the pool replace a connection that broke while nobody used it: nobody will notice.
+
+    Asking each time would double what short requests ask of the database.
+    """
+    now = time.monotonic()
+    if now - record.info.get(_LAST_USED, 0) > _TRUSTED_S:
+        cursor = connection.cursor()
+        try:
+            cursor.execute("SELECT 1")
+        except Exception as error:  # of a driver that is not imported here
+            raise DisconnectionError from error
+        cursor.close()
+    record.info[_LAST_USED] = now
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:

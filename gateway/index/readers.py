@@ -8,13 +8,16 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-from gateway.index.connect import driver_errors, translated
+from gateway.index.connect import driver_errors, is_lost, translated
 
 _KEPT = 8
 
 
 class Readers:
     """Cursors of the driver, each used by one thread at a time.
+
+    One whose connection broke while it was kept is replaced: nobody notices that a server was
+    restarted.
 
     SQLAlchemy's own execution and its pool would cost ten times what the row itself does.
 
@@ -40,20 +43,35 @@ class Readers:
             Whatever the driver's error means.
         """
         try:
-            try:
-                cursor = self._idle.pop()
-            except IndexError:
-                cursor = self._cursor()
-            cursor.execute(statement, parameters)
-            rows: Sequence[Sequence[Any]] = cursor.fetchall()
+            cursor = self._kept()
+            if cursor is not None:
+                try:
+                    return self._fetched(cursor, statement, parameters)
+                except self._errors as error:
+                    self._engine.dispose()  # if one connection broke, others did
+                    if not is_lost(error):
+                        raise
+            return self._fetched(self._cursor(), statement, parameters)
         except self._errors as error:
-            self._engine.dispose()  # if one connection broke, others did
+            self._engine.dispose()
             raise translated(error) from error
+
+    def _fetched(
+        self, cursor: Any, statement: str, parameters: Mapping[str, str]
+    ) -> Sequence[Any] | None:
+        cursor.execute(statement, parameters)
+        rows: Sequence[Sequence[Any]] = cursor.fetchall()
         if len(self._idle) < _KEPT:
             self._idle.append(cursor)
         else:
             cursor.connection.close()
         return rows[0] if rows else None
+
+    def _kept(self) -> Any:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
 
     def _cursor(self) -> Any:
         pooled = self._engine.raw_connection()

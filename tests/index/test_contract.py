@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from multiprocessing.context import SpawnContext
 from pathlib import Path
 
@@ -644,7 +644,7 @@ def test_a_locked_database_is_unavailable(url: str) -> None:
         assert len(index.slides()) == 1
 
 
-def test_a_server_that_went_away_is_unavailable_until_it_is_back(
+def test_connections_that_the_server_ended_are_replaced(
     new_database: Callable[[str], str],
 ) -> None:
     url = new_database("postgresql")
@@ -656,7 +656,8 @@ def test_a_server_that_went_away_is_unavailable_until_it_is_back(
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()",
             )
-            with pytest.raises(Unavailable):
+            # One that was used a moment ago is not asked first whether it lives.
+            with suppress(Unavailable):
                 ask()
             ask()
 

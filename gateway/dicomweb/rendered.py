@@ -12,6 +12,7 @@ from gateway.core.instances import InstanceKey, checked_uid
 from gateway.dicom.pictures import GIF, JP2, JPEG, PNG
 from gateway.dicomweb.addresses import INSTANCE, LEVELS, instance_url, root_of
 from gateway.dicomweb.conditional import REVALIDATED, UNCHANGING, entity_tag, selection
+from gateway.dicomweb.documents import document_answer
 from gateway.dicomweb.frames import listed_frames
 from gateway.dicomweb.media import Multipart, Offer, Part, accepted, negotiate
 from gateway.dicomweb.rendering import left_out, wanted_picture, wanted_thumbnail
@@ -26,7 +27,7 @@ _FRAMES = f"{INSTANCE}/frames/<frames>"
 
 def blueprint(render: Render) -> Blueprint:
     """Return the routes."""
-    routes = Blueprint("rendered", __name__)
+    routes = Blueprint("rendered", __name__, template_folder="templates")
 
     def rendered(frames: str | None = None, **uids: str) -> Response:
         key = _checked(uids)
@@ -38,6 +39,8 @@ def blueprint(render: Render) -> Blueprint:
             places = [f"/frames/{number}" for number in numbers]
             return _answer(made, offer, UNCHANGING, places)
         if len(key) == 3:
+            if (document := render.document(InstanceKey(*key))) is not None:
+                return document_answer(document)
             offer = _offer(several=False)
             wanted = wanted_picture(request.args, offer.media_type)
             return _answer([render.instance(InstanceKey(*key), wanted)], offer, REVALIDATED)

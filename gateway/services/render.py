@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
+from pydicom.uid import EncapsulatedPDFStorage
+
 from gateway.core.errors import FrameNotFound, NotAcceptable, NotFound, TooLarge, Unavailable
 from gateway.core.instances import Instance, InstanceKey
 from gateway.core.ports import Index, Match
@@ -21,6 +23,8 @@ from gateway.core.viewports import Box, View, Viewport, whole
 from gateway.dicom.pictures import Finish, check_colours, picture
 from gateway.dicom.pyramids import is_fine_enough, place_in
 from gateway.dicom.rasters import Raster, is_picture_of_slide, read_raster
+from gateway.dicom.report import Report, read_report
+from gateway.dicom.sop_classes import REPORTS
 from gateway.dicom.tiles import Decoder, composed, reduction_of
 from gateway.dicom.windows import Window
 from gateway.services.retrieve import Retrieve
@@ -102,6 +106,25 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class Document:
+    """An object that people read.
+
+    Parameters
+    ----------
+    media_type
+        Of an encapsulated document; None for a report, which has several forms.
+    identity
+        All that its content depends on.
+    read
+        Returns it: a report, or the bytes of an encapsulated document.
+    """
+
+    media_type: str | None
+    identity: tuple[object, ...]
+    read: Callable[[], Report | bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class _Source:
     """An image, and the part of it that a picture is made of."""
 
@@ -158,6 +181,34 @@ class Render:
         instance = self._retrieve.instance(key)
         raster = self._raster(instance)
         return self._picture(instance, raster, wanted, self._view(raster, wanted))
+
+    def document(self, key: InstanceKey) -> Document | None:
+        """Return an object without pixels as what people read, or None if it is an image.
+
+        Raises
+        ------
+        NotFound
+            If there is no such instance.
+        NotAcceptable
+            If it is neither a report nor an encapsulated document.
+        """
+        instance = self._retrieve.instance(key)
+        if instance.frame_table is not None:
+            return None
+        (match,) = self._matches(key.study, key.series, key.instance)
+        if match["SOPClassUID"] in REPORTS:
+            return Document(
+                None, (instance.header,), lambda: read_report(self._retrieve.header(instance))
+            )
+        if match["SOPClassUID"] == EncapsulatedPDFStorage:
+            return Document(PDF, (instance.header,), lambda: self._encapsulated(instance))
+        raise NotAcceptable(_NO_IMAGE)
+
+    def _encapsulated(self, instance: Instance) -> bytes:
+        header = self._retrieve.header(instance)
+        stored = bytes(header.get("EncapsulatedDocument") or b"")
+        length = header.get("EncapsulatedDocumentLength")
+        return stored[: int(length)] if length else stored
 
     def frames(
         self, key: InstanceKey, frame_numbers: Sequence[int], wanted: Wanted
@@ -365,15 +416,20 @@ class Render:
                 yield _Source(other, level, box)
         yield own
 
-    def _matches(self, study: str, series: str | None) -> list[Match]:
-        keys = [Key("StudyInstanceUID", AnyOf((study,)))]
-        if series is not None:
-            keys.append(Key("SeriesInstanceUID", AnyOf((series,))))
+    def _matches(
+        self, study: str, series: str | None = None, instance: str | None = None
+    ) -> list[Match]:
+        uids = zip(_UIDS, (study, series, instance), strict=True)
+        keys = [Key(keyword, AnyOf((uid,))) for keyword, uid in uids if uid is not None]
         found = self._index.search(Query(QueryLevel.INSTANCE, tuple(keys)))
         if not found:
             raise NotFound("There is no such study or series.")
         return found
 
+
+_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+
+PDF = "application/pdf"
 
 _NO_IMAGE = "It holds no image, so no picture can be made of it."
 
@@ -384,10 +440,7 @@ def is_fine_enough_alone(own: _Source, view: View) -> bool:
 
 
 def _key(match: Match) -> InstanceKey:
-    study, series, instance = (
-        str(match[keyword])
-        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
-    )
+    study, series, instance = (str(match[keyword]) for keyword in _UIDS)
     return InstanceKey(study, series, instance)
 
 

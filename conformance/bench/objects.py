@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import highdicom
 import numpy as np
 from highdicom.ann import (
@@ -35,26 +37,47 @@ from gateway.core.instances import derive_uid
 NUCLEUS = CodedConcept("84640000", "SCT", "Nucleus")
 
 
-def _points(*points: tuple[float, float]) -> NDArray[np.float32]:
+Points = NDArray[np.float32]
+
+
+def _points(*points: tuple[float, float]) -> Points:
     return np.array(points, np.float32)
 
 
-def annotations_of(image: Dataset) -> Dataset:
-    """Return annotations of an image: two polygons with an area each, and three points."""
-    triangle = _points((1, 1), (9, 1), (9, 9))
-    square = _points((20, 20), (30, 20), (30, 30), (20, 30))
-    area = Measurements(codes.SCT.Area, np.array([32.0, 100.0]), codes.UCUM.SquareMicrometer)
+def _area(polygon: Points) -> float:
+    x, y = polygon.T.astype(float)
+    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+
+
+TRIANGLE = _points((1, 1), (9, 1), (9, 9))
+SQUARE = _points((20, 20), (30, 20), (30, 30), (20, 30))
+
+
+def annotations_of(
+    image: Dataset, polygons: Sequence[Points] = (TRIANGLE, SQUARE), *, name: str = "annotations"
+) -> Dataset:
+    """Return annotations of an image: polygons with an area each, and three points.
+
+    Parameters
+    ----------
+    polygons
+        Corners, (n, 2) float32, in pixels of the total pixel matrix from its top left corner.
+    name
+        Decides the UIDs.
+    """
+    areas = np.array([_area(polygon) for polygon in polygons])
+    area = Measurements(codes.SCT.Area, areas, codes.UCUM.SquareMicrometer)
     groups = [
-        _group(1, GraphicTypeValues.POLYGON, [triangle, square], [area]),
-        _group(2, GraphicTypeValues.POINT, [_points((x, 5)) for x in (3, 4, 5)], []),
+        _group(name, 1, GraphicTypeValues.POLYGON, list(polygons), [area]),
+        _group(name, 2, GraphicTypeValues.POINT, [_points((x, 5)) for x in (3, 4, 5)], []),
     ]
     return MicroscopyBulkSimpleAnnotations(
         source_images=[image],
         annotation_coordinate_type=AnnotationCoordinateTypeValues.SCOORD,
         annotation_groups=groups,
-        series_instance_uid=UID(derive_uid("bench", "annotation series")),
+        series_instance_uid=UID(derive_uid("bench", f"{name} series")),
         series_number=2,
-        sop_instance_uid=UID(derive_uid("bench", "annotations")),
+        sop_instance_uid=UID(derive_uid("bench", name)),
         instance_number=1,
         manufacturer="Slidegate",
         manufacturer_model_name="tests",
@@ -65,14 +88,15 @@ def annotations_of(image: Dataset) -> Dataset:
 
 
 def _group(
+    name: str,
     number: int,
     kind: GraphicTypeValues,
-    shapes: list[NDArray[np.float32]],
+    shapes: list[Points],
     measurements: list[Measurements],
 ) -> AnnotationGroup:
     return AnnotationGroup(
         number=number,
-        uid=highdicom.UID(derive_uid("bench", "group", number)),
+        uid=highdicom.UID(derive_uid("bench", f"{name} group", number)),
         label=f"group {number}",
         annotated_property_category=codes.SCT.AnatomicalStructure,
         annotated_property_type=NUCLEUS,

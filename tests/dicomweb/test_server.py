@@ -12,10 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 import requests
-from dicomweb_client import DICOMwebClient
 from PIL import Image
-from pydicom.uid import JPEGBaseline8Bit
-from wsidicom import WsiDicom, WsiDicomWebClient
 
 from tests.conftest import Server, serving, slidegate
 from tests.factories import SvsTruth, make_svs
@@ -270,42 +267,6 @@ def test_unknown_resources_are_not_found(server: Server) -> None:
         assert server.get(path).status_code == 404
     assert found(server, "/studies/1.2.3/series") == []
     assert server.get("/studies/x/metadata").status_code == 400
-
-
-# -- real clients
-
-
-@pytest.mark.req("REQ-HTTP-01", "REQ-HTTP-05")
-def test_the_python_client_searches_and_retrieves(
-    server: Server, svs: tuple[Path, SvsTruth]
-) -> None:
-    client = DICOMwebClient(server.root)
-    (match,) = client.search_for_studies(get_remaining=True, limit=1)
-    uid = match["0020000D"]["Value"][0]
-    instances = client.search_for_instances(uid, get_remaining=True, limit=4)
-    assert len({one["00080018"]["Value"][0] for one in instances}) == 6
-    base = instances[0]
-    study, series, instance = (base[tag]["Value"][0] for tag in UIDS)
-    frames = client.retrieve_instance_frames(study, series, instance, [2, 1])
-    assert [frame[-50:] for frame in frames] == [
-        tile[-50:] for tile in (svs[1].levels[0].tiles[1], svs[1].levels[0].tiles[0])
-    ]
-    assert len(client.retrieve_series_metadata(study, series)) == 6
-    whole = client.retrieve_instance(study, series, instance)
-    assert whole.NumberOfFrames == len(svs[1].levels[0].tiles)
-    assert len(client.retrieve_series(study, series)) == 6
-
-
-@pytest.mark.req("REQ-QIDO-11", "REQ-META-03")
-def test_wsidicom_opens_the_running_server(server: Server, svs: tuple[Path, SvsTruth]) -> None:
-    (series,) = found(server, "/series")
-    client = WsiDicomWebClient.create_client(server.root)
-    study_uid, series_uid = (series[tag]["Value"][0] for tag in ("0020000D", "0020000E"))
-    with WsiDicom.open_web(client, study_uid, series_uid, [JPEGBaseline8Bit]) as slide:
-        level = svs[1].levels[0]
-        region = slide.read_region((130, 90), 0, (600, 500))
-        wanted = level.pixels[90:590, 130:730]
-        assert np.array_equal(np.asarray(region.convert("RGB")), wanted)
 
 
 # -- the server itself

@@ -33,9 +33,25 @@ _OPTIONS = (
     "--remote-debugging-pipe",
 )
 
+WEBGL = (
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",
+)
+"""Options that give WebGL on a machine without graphics."""
+
 
 class Page:
-    """One tab. Commands are answered in order; what the page complains about is collected."""
+    """One tab. Commands are answered in order; complaints and requests of the page are collected.
+
+    Attributes
+    ----------
+    complaints
+        Exceptions and log entries.
+    requests
+        What was asked of servers: method, URL and headers as the page set them; preflights too.
+    """
 
     def __init__(self, commands: io.FileIO, answers: io.FileIO) -> None:
         self._commands = commands
@@ -44,10 +60,11 @@ class Page:
         self._count = 0
         self._session: str | None = None
         self.complaints: list[str] = []
+        self.requests: list[dict[str, Any]] = []
         target = self.command("Target.createTarget", url="about:blank")["targetId"]
         attached = self.command("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Log"):
+        for domain in ("Page", "Runtime", "Log", "Network"):
             self.command(f"{domain}.enable")
         calm = {"name": "prefers-reduced-motion", "value": "reduce"}
         self.command("Emulation.setEmulatedMedia", features=[calm])
@@ -67,6 +84,8 @@ class Page:
                 return result
             if answer.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded"):
                 self.complaints.append(json.dumps(answer["params"]))
+            if answer.get("method") == "Network.requestWillBeSent":
+                self.requests.append(answer["params"]["request"])
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
@@ -129,7 +148,7 @@ class Page:
 
 
 @contextmanager
-def browsing(profile: Path) -> Iterator[Page]:
+def browsing(profile: Path, *options: str) -> Iterator[Page]:
     """Run Chromium until the block ends; the test skips if there is none."""
     program = tool("chromium", "chromium")
     command_read, command_write = os.pipe()
@@ -137,7 +156,7 @@ def browsing(profile: Path) -> Iterator[Page]:
     # Chromium reads descriptor 3 and writes 4.
     shell = f'exec "$0" "$@" 3<&{command_read} 4>&{answer_write}'
     process = subprocess.Popen(
-        ["bash", "-c", shell, program, *_OPTIONS, f"--user-data-dir={profile}"],
+        ["bash", "-c", shell, program, *_OPTIONS, *options, f"--user-data-dir={profile}"],
         pass_fds=(command_read, answer_write),
         stderr=subprocess.DEVNULL,
     )

@@ -12,7 +12,6 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
@@ -24,7 +23,8 @@ from gateway.core.errors import GatewayError, InvalidQuery
 from gateway.core.frames import FrameTable, TileGrid
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE, Flavour, Signature
 from gateway.core.queries import AnyOf, QueryLevel, Range, Rule, Wildcard
-from gateway.dicom.attributes import COMPUTED, INDEXED, vr_of
+from gateway.dicom.attributes import ASKED, COMPUTED, INDEXED, SEARCHED
+from gateway.dicom.dictionary import tag_of, vr_of
 from gateway.dicom.gate.rules import FAMILIES, RULES, TYPES
 from gateway.dicom.header_json import INLINE_LIMIT
 from gateway.dicom.icc import srgb_profile
@@ -57,10 +57,15 @@ def _search_keys() -> str:
     rows = [
         (level.name.title(), f"`{keyword}`", _tag(keyword), vr_of(keyword), matching)
         for level in QueryLevel
-        for keyword in (*INDEXED[level], *COMPUTED[level])
+        for keyword in dict.fromkeys((*INDEXED[level], *COMPUTED[level], *_further(level)))
         if (matching := _matching(level, keyword))
     ]
     return _table(("Level", "Attribute", "Tag", "VR", "Matching"), rows)
+
+
+def _further(level: QueryLevel) -> Iterable[str]:
+    """Return what is searched for, and returned where it is asked for."""
+    return (*SEARCHED[level], *(sorted(ASKED) if level is QueryLevel.STUDY else ()))
 
 
 _SAMPLES = ("1", "1.2,1.3", "a*", "20200101", "20200101-", "10", "10-")
@@ -87,12 +92,13 @@ def _name(rule: Rule) -> str:
             return "single value" if low == high else "range"
         case AnyOf(values):
             return "single value" if len(values) == 1 else "list"
+        case _:
+            raise AssertionError(rule)
 
 
-def _tag(keyword: str) -> str:
-    tag = tag_for_keyword(keyword)
-    assert tag is not None
-    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+def _tag(path: str) -> str:
+    tags = map(tag_of, path.split("."))
+    return ".".join(f"({tag >> 16:04X},{tag & 0xFFFF:04X})" for tag in tags)
 
 
 # -- frames, limits, errors

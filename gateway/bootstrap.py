@@ -100,13 +100,15 @@ def open_services(settings: Settings, choices: Choices | None = None) -> Service
     ingest = Ingest(index, store, library, links, time.time, settings.materialise_after_s or 0)
     retrieve = Retrieve(index, store, links, library.cut)
     receive = Receive(index, store, retrieve)
+    search = Search(index, retrieve)
+    search.complete()
     return Services(
         index,
         store,
         links,
         ingest,
         retrieve,
-        Search(index, retrieve),
+        search,
         receive,
         Render(index, store, retrieve),
         Quarantine(index, ingest),

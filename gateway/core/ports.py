@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,7 +20,10 @@ from gateway.core.queries import Query
 from gateway.core.storage import Blob, Scratch
 
 Attributes = Mapping[str, str]
-"""Keyword of a data element -> its value as text; several values are joined by a backslash."""
+"""Keyword of a data element -> its value as text; several values are joined by a backslash.
+
+Data elements within sequences are named by their path, with item numbers from 0, as in
+``SpecimenDescriptionSequence[0].SpecimenIdentifier``."""
 
 Progress = Callable[[int, int], None]
 """Is told how much is done, and how much there is of all."""
@@ -334,17 +337,34 @@ class Index(Protocol):
         """
         ...
 
-    def search(self, query: Query) -> list[Match]:
-        """Return the matches in a total and stable order.
+    def search(self, query: Query) -> Iterator[Match]:
+        """Return the matches in a total and stable order, in memory that does not grow with them.
 
         A match has the attributes of its level and of the levels above, and the counts
-        and modalities of its level. See :data:`gateway.dicom.attributes.INDEXED`.
+        and modalities of these. See :data:`gateway.dicom.attributes.INDEXED`.
 
         Raises
         ------
         InvalidQuery
-            If a key is not one of the indexed attributes.
+            If a key is not one that the index keeps, or of a value that cannot be; before the
+            first match is asked for.
         """
+        ...
+
+    def untold(self, before: int | None, most: int) -> list[tuple[int, InstanceKey]]:
+        """Return instances of which the index does not keep yet all that it keeps of new ones.
+
+        Parameters
+        ----------
+        before
+            Number of the last one that was returned; None begins with the newest.
+        most
+            How many to return.
+        """
+        ...
+
+    def complete(self, told: Sequence[tuple[InstanceKey, Attributes]]) -> None:
+        """Keep of such instances what the index keeps of new ones; newer ones come first."""
         ...
 
     def add_slide(

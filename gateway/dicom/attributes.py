@@ -6,15 +6,18 @@ a search returns are all made from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.valuerep import IS
 
 from gateway.core.queries import QueryLevel
+from gateway.dicom.dictionary import tag_of
+from gateway.dicom.json_model import dataset_json
 
 INDEXED: dict[QueryLevel, tuple[str, ...]] = {
     QueryLevel.STUDY: (
@@ -45,6 +48,7 @@ INDEXED: dict[QueryLevel, tuple[str, ...]] = {
         "BodyPartExamined",
         "FrameOfReferenceUID",
         "ContainerIdentifier",
+        "RequestAttributesSequence",
     ),
     QueryLevel.INSTANCE: (
         "SOPInstanceUID",
@@ -60,9 +64,78 @@ INDEXED: dict[QueryLevel, tuple[str, ...]] = {
         "TotalPixelMatrixColumns",
         "TotalPixelMatrixRows",
         "AvailableTransferSyntaxUID",
+        "TimezoneOffsetFromUTC",
     ),
 }
 """Keywords of each level; the first is the level's unique key."""
+
+_CODE = ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
+
+
+def _codes(*sequences: str) -> tuple[str, ...]:
+    return tuple(f"{sequence}.{keyword}" for sequence in sequences for keyword in _CODE)
+
+
+_SPECIMEN = "SpecimenDescriptionSequence"
+_STEP = f"{_SPECIMEN}.SpecimenPreparationSequence.SpecimenPreparationStepContentItemSequence"
+_GROUP = "AnnotationGroupSequence"
+
+SEARCHED: dict[QueryLevel, tuple[str, ...]] = {
+    QueryLevel.STUDY: ("PatientName", "ReferringPhysicianName"),
+    QueryLevel.SERIES: (
+        "InstitutionName",
+        "StationName",
+        "DeviceSerialNumber",
+        "ProtocolName",
+        "OperatorsName",
+        "RequestAttributesSequence.AccessionNumber",
+        "RequestAttributesSequence.RequestedProcedureID",
+        "RequestAttributesSequence.RequestedProcedureDescription",
+        "RequestAttributesSequence.ScheduledProcedureStepID",
+        "RequestAttributesSequence.StudyInstanceUID",
+    ),
+    QueryLevel.INSTANCE: (
+        "AcquisitionDateTime",
+        "AcquisitionUID",
+        "PyramidUID",
+        "ContentLabel",
+        "ContentDescription",
+        "ContentCreatorName",
+        "CompletionFlag",
+        "VerificationFlag",
+        "VerifyingObserverSequence.VerifyingObserverName",
+        "ContentTemplateSequence.TemplateIdentifier",
+        *_codes("ConceptNameCodeSequence", "ContainerTypeCodeSequence"),
+        f"{_SPECIMEN}.SpecimenIdentifier",
+        f"{_SPECIMEN}.SpecimenUID",
+        f"{_SPECIMEN}.SpecimenShortDescription",
+        *_codes(
+            f"{_SPECIMEN}.SpecimenTypeCodeSequence",
+            f"{_SPECIMEN}.PrimaryAnatomicStructureSequence",
+            f"{_STEP}.ConceptNameCodeSequence",
+            f"{_STEP}.ConceptCodeSequence",
+        ),
+        "OpticalPathSequence.OpticalPathIdentifier",
+        "OpticalPathSequence.OpticalPathDescription",
+        *_codes(
+            "OpticalPathSequence.IlluminationTypeCodeSequence",
+            "OpticalPathSequence.IlluminationColorCodeSequence",
+        ),
+        "ReferencedImageSequence.ReferencedSOPInstanceUID",
+        "ReferencedSeriesSequence.SeriesInstanceUID",
+        "ReferencedSeriesSequence.ReferencedInstanceSequence.ReferencedSOPInstanceUID",
+        f"{_GROUP}.AnnotationGroupUID",
+        f"{_GROUP}.AnnotationGroupLabel",
+        f"{_GROUP}.AnnotationGroupGenerationType",
+        f"{_GROUP}.GraphicType",
+        *_codes(
+            f"{_GROUP}.AnnotationPropertyCategoryCodeSequence",
+            f"{_GROUP}.AnnotationPropertyTypeCodeSequence",
+        ),
+    ),
+}
+"""Paths of what is searched for besides by the forms of its values, by level. All else can be
+searched for too, where the headers that must be read for it are not too many."""
 
 COMPUTED: dict[QueryLevel, tuple[str, ...]] = {
     QueryLevel.STUDY: (
@@ -74,6 +147,9 @@ COMPUTED: dict[QueryLevel, tuple[str, ...]] = {
     QueryLevel.INSTANCE: (),
 }
 """What a search computes for each match; ``ModalitiesInStudy`` is a matching key too."""
+
+ASKED: frozenset[str] = frozenset({"SOPClassesInStudy"})
+"""What is computed for studies if it is asked for; it is a matching key too."""
 
 UNKNOWN = "unknown"
 """Type 1 text that the source does not state."""
@@ -89,30 +165,69 @@ LEVEL_OF: dict[str, QueryLevel] = {
     keyword: level for level, keywords in INDEXED.items() for keyword in keywords
 }
 
+SEARCHED_LEVEL: dict[str, QueryLevel] = {
+    path: level for level, paths in SEARCHED.items() for path in paths
+}
 
-def vr_of(keyword: str) -> str:
-    """Value representation of a data element, by its keyword (PS3.6)."""
-    tag = tag_for_keyword(keyword)
-    assert tag is not None
-    return dictionary_VR(tag)
+_Tree = dict[str, "_Tree"]
+
+
+def _tree(paths: Iterable[str]) -> _Tree:
+    root: _Tree = {}
+    for path in paths:
+        place = root
+        for keyword in path.split("."):
+            place = place.setdefault(keyword, {})
+    return root
+
+
+_SEARCHED_TREE = _tree(SEARCHED_LEVEL)
 
 
 def indexed_attributes(dataset: Dataset, transfer_syntax: str) -> dict[str, str]:
-    """Return what the index keeps of a data set: keyword -> text, several values with backslash."""
-    found = {keyword: _text(dataset[keyword].value) for keyword in LEVEL_OF if keyword in dataset}
+    """Return what the index keeps of a data set: keyword -> text, several values with backslash.
+
+    What is searched for within sequences is named by its path, with item numbers from 0:
+    ``SpecimenDescriptionSequence[0].SpecimenIdentifier``.
+    """
+    found = {keyword: _kept(dataset[keyword]) for keyword in LEVEL_OF if keyword in dataset}
+    found |= _searched(dataset, _SEARCHED_TREE)
     return found | {"AvailableTransferSyntaxUID": transfer_syntax}
 
 
-def _text(value: object) -> str:
+def _kept(element: DataElement) -> str:
+    return _items_json(element) if element.VR == "SQ" else text_of(element.value)
+
+
+def _items_json(sequence: DataElement) -> str:
+    """Return the items of a small sequence in the DICOM JSON Model, without binary values."""
+    items = [dataset_json(item, str, inline_limit=0) for item in sequence.value]
+    kept = [
+        {tag: one for tag, one in item.items() if "BulkDataURI" not in str(one)} for item in items
+    ]
+    return json.dumps(kept) if kept else ""
+
+
+def _searched(dataset: Dataset, tree: _Tree, place: str = "") -> Iterator[tuple[str, str]]:
+    for keyword, below in tree.items():
+        if (tag := tag_of(keyword)) not in dataset:
+            continue
+        element = dataset[tag]
+        if not below:
+            if text := text_of(element.value):
+                yield f"{place}{keyword}", text
+        elif element.VR == "SQ":
+            for number, item in enumerate(element.value):
+                yield from _searched(item, below, f"{place}{keyword}[{number}].")
+
+
+def text_of(value: object) -> str:
+    """Return a value, or several joined by a backslash, as text; whole numbers in one spelling."""
     if value is None:
         return ""
     if isinstance(value, MultiValue | list | tuple):
-        return "\\".join(_texts(value))
-    return str(value)
-
-
-def _texts(values: Iterable[object]) -> Iterable[str]:
-    return (str(value) for value in values)
+        return "\\".join(map(text_of, value))
+    return str(int(value)) if isinstance(value, IS) else str(value)
 
 
 def empty_keywords(dataset: Dataset) -> list[str]:

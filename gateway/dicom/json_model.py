@@ -6,6 +6,7 @@ the element through the sequences, so that each has its own.
 
 from __future__ import annotations
 
+import json
 import math
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from pydicom.multival import MultiValue
 from pydicom.valuerep import PersonName
 
 from gateway.core.ports import Match
-from gateway.dicom.attributes import vr_of
+from gateway.dicom.dictionary import vr_of
 
 Json = dict[str, object]
 
@@ -82,6 +83,11 @@ def match_json(match: Match) -> Json:
     result: Json = {}
     for keyword, value in match.items():
         tag, vr = tag_for_keyword(keyword), vr_of(keyword)
+        if vr == "SQ":  # kept as it is told
+            result[f"{tag:08X}"] = (
+                {"vr": vr, "Value": json.loads(str(value))} if value else {"vr": vr}
+            )
+            continue
         values = [] if value in (None, "") else str(value).split("\\")
         result[f"{tag:08X}"] = valued(vr, list(values))
     return dict(sorted(result.items()))

@@ -82,7 +82,7 @@ def http_application(
     for door in (
         metadata.blueprint(use.retrieve, bulk),
         instances.blueprint(use.retrieve, bulk),
-        qido.blueprint(use.search),
+        qido.blueprint(use.search, bulk),
         rendered.blueprint(use.render),
         stow.blueprint(use.receive, _STORES),
         capabilities.blueprint(),

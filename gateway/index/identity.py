@@ -13,13 +13,13 @@ from sqlalchemy import Connection, Select, delete, insert, select, update
 
 from gateway.core.errors import Conflict
 from gateway.core.identity import Correction, CorrectionKind, Patient, Revision
+from gateway.core.matching import folded
 from gateway.core.ports import Attributes
 from gateway.core.queries import QueryLevel
 from gateway.dicom.attributes import INDEXED
 from gateway.index.tables import (
     attribute_row,
     corrections,
-    folded,
     instances,
     patients,
     quarantine,
@@ -28,6 +28,7 @@ from gateway.index.tables import (
     slides,
     studies,
 )
+from gateway.index.terms import tell, untell
 
 _study_uid: Final = studies.c.StudyInstanceUID
 _series_uid: Final = series.c.SeriesInstanceUID
@@ -174,12 +175,18 @@ def revise(connection: Connection, revision: Revision) -> None:
     key, attributes = revision.before.key, revision.attributes
     this = (_instance_uid == key.instance) & (instances.c.header == revision.before.header)
     row = attribute_row(QueryLevel.INSTANCE, attributes) | {"header": revision.after.header}
-    if not connection.execute(update(instances).where(this).values(row)).rowcount:
+    revised = update(instances).where(this).values(row).returning(instances.c.id)
+    if (instance_id := connection.execute(revised).scalar()) is None:
         raise _changed(key.study)
+    tell(connection, QueryLevel.INSTANCE, instance_id, attributes)
     of_series = attribute_row(QueryLevel.SERIES, attributes)
-    connection.execute(update(series).where(_series_uid == key.series).values(of_series))
+    this_series = update(series).where(_series_uid == key.series).values(of_series)
+    series_id = connection.execute(this_series.returning(series.c.id)).scalar_one()
+    tell(connection, QueryLevel.SERIES, series_id, attributes)
     of_study = attribute_row(QueryLevel.STUDY, attributes)
-    connection.execute(update(studies).where(_study_uid == key.study).values(of_study))
+    this_study = update(studies).where(_study_uid == key.study).values(of_study)
+    study_id = connection.execute(this_study.returning(studies.c.id)).scalar_one()
+    tell(connection, QueryLevel.STUDY, study_id, attributes)
     claimed = _claim(key.study, patient_of(attributes))
     connection.execute(
         update(patients).where(patients.c.StudyInstanceUID == key.study).values(claimed)
@@ -217,7 +224,9 @@ def reissue(connection: Connection, revision: Revision, series_id: int) -> None:
         "series_id": series_id,
     }
     this = _instance_uid == revision.before.key.instance
-    connection.execute(update(instances).where(this).values(row))
+    reissued = update(instances).where(this).values(row).returning(instances.c.id)
+    instance_id = connection.execute(reissued).scalar_one()
+    tell(connection, QueryLevel.INSTANCE, instance_id, revision.attributes)
 
 
 def move(connection: Connection, fingerprint: str, series_id: int) -> None:
@@ -232,10 +241,12 @@ def move(connection: Connection, fingerprint: str, series_id: int) -> None:
         raise _changed(fingerprint)
     if connection.execute(of_old).first():
         return  # objects that were received
+    untell(connection, QueryLevel.SERIES, old_series)
     old_study = connection.execute(
         delete(series).where(series.c.id == old_series).returning(series.c.study_id)
     ).scalar_one()
     if not connection.execute(select(series.c.id).where(series.c.study_id == old_study)).first():
+        untell(connection, QueryLevel.STUDY, old_study)
         connection.execute(delete(studies).where(studies.c.id == old_study))
 
 

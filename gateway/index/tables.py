@@ -4,7 +4,8 @@ Studies, series and instances have a column for each attribute of
 :data:`gateway.dicom.attributes.INDEXED`, named by its keyword. Values are text as they stand
 in the header, several of them joined by a backslash; NULL is an attribute that is absent.
 Where that text cannot be compared as it is, a second column holds a form that can
-(:data:`MATCH_FORMS`).
+(:data:`MATCH_FORMS`). Names, and what is searched for within sequences, are terms: a row for
+each form of each value (:data:`TERMS`).
 
 A change of these tables, and of ``INDEXED``, needs a migration and its number in
 :data:`REVISIONS`.
@@ -13,9 +14,6 @@ A change of these tables, and of ``INDEXED``, needs a migration and its number i
 from __future__ import annotations
 
 import json
-import re
-import unicodedata
-from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy import (
@@ -27,66 +25,38 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     Table,
     Text,
 )
 
+from gateway.core.matching import UNSTORABLE, Form, full_time
 from gateway.core.ports import Attributes
 from gateway.core.queries import QueryLevel
-from gateway.dicom.attributes import INDEXED, LEVEL_OF, vr_of
+from gateway.dicom.attributes import INDEXED, LEVEL_OF
+from gateway.dicom.dictionary import vr_of
 
-Form = Callable[[str], str | None]
-"""Makes of a text what can be compared; None if the text is no value of its kind."""
-
-REVISIONS: Final = ("0001", "0002", "0003")
+REVISIONS: Final = ("0001", "0002", "0003", "0004")
 """All revisions of the schema that this code knows, oldest first."""
 
 MULTI_VALUED: Final = frozenset({"ImageType"})
 """Keywords of the indexed attributes that have several values; a search may ask for any."""
 
-FIRST_OF_HOUR: Final = "0000.000000"
-LAST_OF_HOUR: Final = "5959.999999"
-UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
-"""Characters that a database does not take: NUL, and halves of surrogate pairs."""
-
-_TIME: Final = re.compile(r"[0-9]{2}(?:[0-9]{2}(?:[0-9]{2}(?:\.[0-9]{1,6})?)?)?")
-
-
-def folded(text: str) -> str:
-    """Return a person's name without the difference of case, in any script."""
-    return unicodedata.normalize("NFC", text).casefold()
-
-
-def full_time(text: str, rest: str = FIRST_OF_HOUR) -> str | None:
-    """Return a time as ``HHMMSS.FFFFFF``, or None if it is none (PS3.5 6.2, TM).
-
-    Parameters
-    ----------
-    text
-        Time of any precision from hours to microseconds.
-    rest
-        What a time of full hours is filled up with.
-    """
-    digits = text.strip().replace(":", "")
-    return digits + rest[len(digits) - 2 :] if _TIME.fullmatch(digits) else None
+ITEM_DIGITS: Final = 8
+"""Hexadecimal digits of the number of an item; ``item`` has as many for each sequence."""
 
 
 def _json_array(text: str) -> str:
     return json.dumps(text.split("\\"), ensure_ascii=False)
 
 
-_FORMS_BY_VR: Final[dict[str, Form]] = {"PN": folded, "TM": full_time}
-
-
-def _match_form(keyword: str) -> Form | None:
-    return _json_array if keyword in MULTI_VALUED else _FORMS_BY_VR.get(vr_of(keyword))
-
-
 MATCH_FORMS: Final[dict[str, Form]] = {
-    keyword: form for keyword in LEVEL_OF if (form := _match_form(keyword))
+    keyword: (_json_array if keyword in MULTI_VALUED else full_time)
+    for keyword in LEVEL_OF
+    if keyword in MULTI_VALUED or vr_of(keyword) == "TM"
 }
-"""Keyword -> what makes the comparable form of its text: names without case, times of full
-length, several values as a JSON array."""
+"""Keyword -> what makes the comparable form of its text: times of full length, several values as
+a JSON array."""
 
 
 def match_column(keyword: str) -> str:
@@ -130,7 +100,6 @@ studies = Table(
     Index("studies_date", "StudyDate"),
     Index("studies_accession", "AccessionNumber"),
     Index("studies_patient", "PatientID"),
-    Index("studies_name", "PatientName_match"),
 )
 
 series = Table(
@@ -187,6 +156,39 @@ instances = Table(
     Index("instances_of_slide", "slide_id"),
     Index("instances_class", "SOPClassUID"),
 )
+
+TABLES: Final = {
+    QueryLevel.STUDY: studies,
+    QueryLevel.SERIES: series,
+    QueryLevel.INSTANCE: instances,
+}
+
+
+def _terms(level: QueryLevel, of: Table) -> Table:
+    name = f"{level.name.lower()}_terms"
+    return Table(
+        name,
+        metadata,
+        Column("owner_id", ForeignKey(of.c.id), nullable=False),
+        Column("path", _TEXT, nullable=False),
+        Column("item", _TEXT, nullable=False),
+        Column("form", _TEXT, nullable=False),
+        PrimaryKeyConstraint("path", "form", "owner_id", "item"),
+        Index(f"{name}_of", "owner_id"),
+        sqlite_with_rowid=False,
+    )
+
+
+TERMS: Final = {
+    QueryLevel.STUDY: _terms(QueryLevel.STUDY, studies),
+    QueryLevel.SERIES: _terms(QueryLevel.SERIES, series),
+    QueryLevel.INSTANCE: _terms(QueryLevel.INSTANCE, instances),
+}
+"""Forms of the values of :data:`gateway.dicom.attributes.SEARCHED`: the path of the attribute with
+the kind of the form, and in which item it is, of each sequence ``ITEM_DIGITS`` digits."""
+
+untold = Table("untold", metadata, Column("instance_id", Integer, primary_key=True))
+"""Instances that were added before there were terms; their headers must be read once."""
 
 patients = Table(
     "patients",

@@ -42,10 +42,10 @@ from gateway.core.instances import (
 )
 from gateway.core.ports import Attributes, Holding, Match, SlidePlan
 from gateway.core.queries import Query, QueryLevel
-from gateway.index import identity, tables
+from gateway.index import identity, tables, terms
 from gateway.index.connect import connect, translating, writer
 from gateway.index.readers import Readers
-from gateway.index.search import search_statement
+from gateway.index.search import Searches
 
 _study_uid: Final = tables.studies.c.StudyInstanceUID
 _series_uid: Final = tables.series.c.SeriesInstanceUID
@@ -123,6 +123,7 @@ class SqlIndex:
         self._engine = engine
         self._writer = writer(engine)
         self._readers = Readers(engine)
+        self._searches = Searches(engine)
         self._epoch = str(select(tables.epoch.c.number).compile(engine))
         self._instance = str(_INSTANCE.compile(engine))
 
@@ -180,12 +181,25 @@ class SqlIndex:
             series_id = _series(connection, _study(connection, attributes), attributes)
             row = tables.attribute_row(QueryLevel.INSTANCE, attributes) | _place(instance)
             row |= {"series_id": series_id, "sha256": sha256}
-            connection.execute(insert(tables.instances), row)
+            instance_id = _insert(connection, tables.instances, row)
+            terms.add(connection, QueryLevel.INSTANCE, [(instance_id, attributes)])
 
-    def search(self, query: Query) -> list[Match]:
+    def search(self, query: Query) -> Iterator[Match]:
         """Return the matches in the order in which they came."""
-        rows = self._rows(search_statement(query, self._engine.dialect.name))
-        return [dict(row._mapping) for row in rows]
+        return self._searches.matches(query)
+
+    def untold(self, before: int | None, most: int) -> list[tuple[int, InstanceKey]]:
+        """Return instances of which the index does not keep yet all that it could."""
+        wanted = terms.UNTOLD.limit(most)
+        if before is not None:
+            wanted = wanted.where(tables.untold.c.instance_id < before)
+        return [(number, InstanceKey(*uids)) for number, *uids in self._rows(wanted)]
+
+    def complete(self, told: Sequence[tuple[InstanceKey, Attributes]]) -> None:
+        """Keep of instances what the index keeps now."""
+        with self._writing() as connection:
+            for key, attributes in told:
+                terms.complete(connection, key, attributes)
 
     def add_slide(
         self,
@@ -220,7 +234,12 @@ class SqlIndex:
                 | {"series_id": series_id, "slide_id": slide_id, "role": planned.role}
                 for planned, instance in zip(plan.instances, instances, strict=True)
             ]
-            connection.execute(insert(tables.instances), rows)
+            added = insert(tables.instances).returning(
+                tables.instances.c.id, sort_by_parameter_order=True
+            )
+            numbers = connection.execute(added, rows).scalars().all()
+            told = [planned.attributes for planned in plan.instances]
+            terms.add(connection, QueryLevel.INSTANCE, zip(numbers, told, strict=True))
 
     def check_slide(self, attributes: Attributes) -> None:
         """Raise Conflict if a slide contradicts what is stored of its study."""
@@ -455,20 +474,29 @@ def _study(connection: Connection, attributes: Attributes) -> int:
     identity.claim(connection, attributes)
     row = tables.attribute_row(QueryLevel.STUDY, attributes)
     same = _study_uid == row[_study_uid.name]
-    return _found_or_inserted(connection, tables.studies, same, row)
+    return _found_or_inserted(connection, QueryLevel.STUDY, same, row, attributes)
 
 
 def _series(connection: Connection, study_id: int, attributes: Attributes) -> int:
     row = tables.attribute_row(QueryLevel.SERIES, attributes)
     same = (_series_uid == row[_series_uid.name]) & (tables.series.c.study_id == study_id)
-    return _found_or_inserted(connection, tables.series, same, row | {"study_id": study_id})
+    row_of_study = row | {"study_id": study_id}
+    return _found_or_inserted(connection, QueryLevel.SERIES, same, row_of_study, attributes)
 
 
 def _found_or_inserted(
-    connection: Connection, table: Table, same: ColumnElement[bool], row: Mapping[str, Any]
+    connection: Connection,
+    level: QueryLevel,
+    same: ColumnElement[bool],
+    row: Mapping[str, Any],
+    attributes: Attributes,
 ) -> int:
+    table = tables.TABLES[level]
     found: int | None = connection.execute(select(table.c.id).where(same)).scalar()
-    return _insert(connection, table, row) if found is None else found
+    if found is None:
+        found = _insert(connection, table, row)
+        terms.add(connection, level, [(found, attributes)])
+    return found
 
 
 def _insert(connection: Connection, table: Table, row: Mapping[str, Any]) -> int:

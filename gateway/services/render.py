@@ -421,7 +421,7 @@ class Render:
     ) -> list[Match]:
         uids = zip(_UIDS, (study, series, instance), strict=True)
         keys = [Key(keyword, AnyOf((uid,))) for keyword, uid in uids if uid is not None]
-        found = self._index.search(Query(QueryLevel.INSTANCE, tuple(keys)))
+        found = list(self._index.search(Query(QueryLevel.INSTANCE, tuple(keys))))
         if not found:
             raise NotFound("There is no such study or series.")
         return found

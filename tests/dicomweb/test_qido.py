@@ -36,7 +36,7 @@ def asked(*parameters: tuple[str, str], level: QueryLevel = QueryLevel.INSTANCE)
         ([("Modality", "SM")], [Key("Modality", AnyOf(("SM",)))]),
         ([("Modality", "SM\\SR")], [Key("Modality", AnyOf(("SM", "SR")))]),
         ([("PatientID", "A"), ("PatientID", "B")], [Key("PatientID", AnyOf(("A", "B")))]),
-        ([("InstanceNumber", "007")], [Key("InstanceNumber", AnyOf(("7",)))]),
+        ([("InstanceNumber", "007")], [Key("InstanceNumber", AnyOf(("007",)))]),
         ([("ModalitiesInStudy", "SM")], [Key("ModalitiesInStudy", AnyOf(("SM",)))]),
     ],
 )
@@ -71,9 +71,9 @@ def test_repeated_wildcards_are_refused_in_any_order() -> None:
 
 @pytest.mark.req("REQ-QIDO-05", "REQ-QIDO-08")
 def test_what_is_not_done_is_ignored_and_told() -> None:
-    search = asked(("fuzzymatching", "true"), ("NoSuchThing", "1"), ("00020010", "x"))
+    search = asked(("NoSuchThing", "1"), ("00020010", "x"), ("RetrieveURL", "x"), ("00091001", ""))
     assert search.query == Query(QueryLevel.INSTANCE)
-    assert len(search.warnings) == 3
+    assert len(search.warnings) == 4
 
 
 @pytest.mark.req("REQ-QIDO-06")

@@ -18,7 +18,8 @@ from gateway.core.instances import (
     LinkedFile,
     Signature,
 )
-from gateway.core.ports import PlannedInstance, SlidePlan
+from gateway.core.ports import Match, PlannedInstance, SlidePlan
+from gateway.core.queries import Query
 from gateway.index.work import SqlIndex, open_index
 
 JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
@@ -85,6 +86,11 @@ def add(index: SqlIndex, *numbers: int, study: str = "", **attributes: str) -> N
     for number in numbers:
         plan = planned(number, study, **attributes)
         index.add_slide(plan, linked(plan), due=float(number))
+
+
+def search(index: SqlIndex, query: Query) -> list[Match]:
+    """Return all matches of a query."""
+    return list(index.search(query))
 
 
 def add_elsewhere(url: str, first: int, count: int) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import closing
 
 import pytest
+from alembic import command
 
 from gateway.core.errors import Conflict, NotFound
 from gateway.core.identity import Correction, CorrectionKind, QuarantinedSlide, Revision
 from gateway.core.instances import Identified, Instance, InstanceKey
-from gateway.core.queries import AnyOf, Key, Query, QueryLevel
-from gateway.index.connect import connect
+from gateway.core.queries import AnyOf, Key, Query, QueryLevel, Similar
+from gateway.index.connect import connect, writer
+from gateway.index.migrations import configuration
+from gateway.index.tables import metadata
 from gateway.index.work import SqlIndex, open_index
-from tests.index.samples import add, linked, planned
+from tests.index.samples import add, linked, planned, search
 
 STUDY, SERIES, INSTANCE = QueryLevel
 
@@ -146,9 +150,9 @@ def test_details_change_at_all_levels_together(index: SqlIndex) -> None:
     corrected(index, CorrectionKind.DETAILS, 1, PatientID="A2", ContainerIdentifier="S2")
     assert index.epoch() != before
     assert [one.header for one in index.instances("1.2.1")] == ["1.3.1.0.new", "1.3.1.1.new"]
-    (match, *_) = index.search(Query(SERIES))
+    (match, *_) = search(index, Query(SERIES))
     assert (match["PatientID"], match["ContainerIdentifier"]) == ("A2", "S2")
-    assert index.search(Query(STUDY, (Key("PatientID", AnyOf(("A",))),))) == []
+    assert search(index, Query(STUDY, (Key("PatientID", AnyOf(("A",))),))) == []
     assert index.is_anothers("1.2.1", {"PatientID": "A"})
     assert not index.is_anothers("1.2.1", {"PatientID": "A2"})
     (one,) = index.corrections()
@@ -167,7 +171,7 @@ def test_identity_moves_a_slide_and_keeps_what_it_was(index: SqlIndex) -> None:
     after = index.instances("1.5")
     assert [one.frames for one in after] == [one.frames for one in before]
     assert [one.frame_table for one in after] == [one.frame_table for one in before]
-    assert [one["StudyInstanceUID"] for one in index.search(Query(STUDY))] == ["1.2.2", "1.5"]
+    assert [one["StudyInstanceUID"] for one in search(index, Query(STUDY))] == ["1.2.2", "1.5"]
     slide = index.slide("print-1")
     assert slide is not None
     assert (slide.study, slide.series, slide.instances) == ("1.5", "1.5.3", 2)
@@ -219,24 +223,50 @@ def test_materialising_keeps_a_corrected_header(index: SqlIndex) -> None:
 
 
 def test_studies_of_an_older_schema_have_their_patients(url: str) -> None:
-    engine = connect(url)
-    index = SqlIndex(engine)
-    add(index, 1, PatientID="A")
-    with engine.begin() as connection:
-        for table in ("rejected", "corrections", "quarantine", "patients"):
-            connection.exec_driver_sql(f"DROP TABLE {table}")
-        for table, column in (
-            ("studies", "IssuerOfPatientID"),
-            ("slides", "identified"),
-            ("slides", "facts"),
-            ("slides", "recipe"),
-            ("instances", "role"),
-        ):
-            connection.exec_driver_sql(f'ALTER TABLE {table} DROP COLUMN "{column}"')
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")
-    index.close()
+    make_older(url, "0002")
     newer = open_index(url)
     assert newer.is_anothers("1.2.1", {"PatientID": "B"})
     slide = newer.slide("print-1")
     assert slide is not None and slide.identified is Identified.NONE
     newer.close()
+
+
+def test_instances_of_an_older_schema_are_completed_from_their_headers(url: str) -> None:
+    make_older(url, "0003")
+    with closing(open_index(url)) as index:
+        ((number, key),) = index.untold(None, 9)
+        assert index.untold(number, 9) == []
+        said = planned(1, PatientName="Smith^Ann", TimezoneOffsetFromUTC="+0100")
+        index.complete([(key, said.instances[0].attributes)])
+        assert index.untold(None, 9) == []
+        similar = Key("PatientName", Similar("ann"))
+        (match,) = search(index, Query(QueryLevel.STUDY, (similar,)))
+        assert match["TimezoneOffsetFromUTC"] == "+0100"
+
+
+def make_older(url: str, revision: str) -> None:
+    """Make a database of an older schema, with a slide of one instance."""
+    engine = connect(url)
+    with writer(engine).begin() as connection:
+        metadata.drop_all(connection)
+        connection.exec_driver_sql("DROP TABLE alembic_version")
+        command.upgrade(configuration(connection), revision)
+        of_file = "'print-1', 'identity-1', '0:0:0:0', 'linked', 0.0"
+        path = "x'2f78'" if engine.dialect.name == "sqlite" else "'\\x2f78'"
+        for statement in (
+            'INSERT INTO studies (id, "StudyInstanceUID", "PatientID")'
+            " VALUES (1, '1.2.1', 'A')",
+            """INSERT INTO series (id, study_id, "SeriesInstanceUID") VALUES (1, 1, '1.3.1')""",
+            "INSERT INTO slides (id, series_id, path, fingerprint, identity, signature, state, due)"
+            f" VALUES (1, 1, {path}, {of_file})",
+            'INSERT INTO instances (id, series_id, slide_id, "SOPInstanceUID", transfer_syntax,'
+            " number_of_frames, header, frame_table)"
+            " VALUES (1, 1, 1, '1.3.1.0', '1.2.840.10008.1.2.4.50', 1, 'header', 'table')",
+        ):
+            connection.exec_driver_sql(statement)
+        if revision > "0002":
+            connection.exec_driver_sql(
+                """INSERT INTO patients (id, "StudyInstanceUID", identifier, issuer, name)"""
+                " VALUES (1, '1.2.1', 'A', '', '')"
+            )
+    engine.dispose()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -114,7 +114,7 @@ def test_what_is_corrected_during_a_search_is_no_match(
         services.ingest.add(str(path))
     search = services.index.search
 
-    def searched(query: Query) -> list[Match]:
+    def searched(query: Query) -> Iterator[Match]:
         matches = search(query)
         if query.level is QueryLevel.SERIES:
             correct(data, IDENTITY, ANN | {"study_uid": "1.2.3"}, slides[0])

@@ -415,7 +415,7 @@ def test_what_is_refused_leaves_nothing(
     with pytest.raises(error):
         services.receive.receive([[spoil(volume)]])
     assert blobs(services, tmp_path) == set()
-    assert services.search.find(Query(QueryLevel.STUDY)) == []
+    assert list(services.search.find(Query(QueryLevel.STUDY))) == []
 
 
 def test_objects_without_pixels_are_refused(volume: bytes, services: Services) -> None:

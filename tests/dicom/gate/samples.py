@@ -15,7 +15,7 @@ from pydicom.filereader import dcmread
 
 from gateway.core.frames import FrameTable
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN
-from gateway.dicom.attributes import vr_of
+from gateway.dicom.dictionary import vr_of
 from gateway.dicom.gate import Finding, Verdict
 from gateway.dicom.gate.streams import examine_part10
 from gateway.dicom.part10 import Part10, encode_header

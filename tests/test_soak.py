@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.soak import damage, fuzz, huge, kills, slow
+from conformance.soak import damage, fuzz, huge, kills, slow, stores
 from conformance.soak.seeds import seeds_of
 from conformance.soak.targets import TARGETS, refusal
 from gateway.core.errors import GatewayError, InvalidDataset, SlideUnreadable
@@ -15,6 +15,11 @@ from gateway.core.errors import GatewayError, InvalidDataset, SlideUnreadable
 
 def test_some_kills(tmp_path: Path) -> None:
     assert kills.run(tmp_path, 0.02).endswith("nothing was lost")
+
+
+@pytest.mark.req("REQ-STOW-11")
+def test_some_kills_of_a_server_that_stores(tmp_path: Path) -> None:
+    assert "nothing was lost" in stores.run(tmp_path, 0.01)
 
 
 def test_some_damage(tmp_path: Path) -> None:

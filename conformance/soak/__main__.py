@@ -10,10 +10,11 @@ from pathlib import Path
 import click
 
 from conformance.bench import report
-from conformance.soak import damage, fuzz, huge, kills, slow
+from conformance.soak import damage, fuzz, huge, kills, slow, stores
 
 RUNS: dict[str, Callable[[Path, float], str]] = {
     "kills": kills.run,
+    "stores": stores.run,
     "damage": damage.run,
     "huge": huge.run,
     "slow": slow.run,

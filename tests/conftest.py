@@ -19,6 +19,7 @@ import psycopg
 import pytest
 import requests
 from hypothesis import settings
+from pydicom import dcmread
 
 from conformance.suite import record
 from conformance.suite.site import Site
@@ -131,6 +132,25 @@ def real_svs() -> Path:
     if not path.exists():
         pytest.skip("the folder with real slides is not beside the project")
     return path
+
+
+@pytest.fixture(scope="session")
+def objects(
+    svs: tuple[Path, SvsTruth], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, bytes]:
+    """Part 10 streams of a slide, by their Image Type: VOLUME, LABEL ..."""
+    folder = tmp_path_factory.mktemp("objects")
+    slidegate("convert", svs[0], folder)
+    found: dict[str, bytes] = {}
+    for path in folder.glob("*.dcm"):
+        flavour = "/".join(dcmread(path, stop_before_pixels=True).ImageType[2:])
+        found[flavour] = max(path.read_bytes(), found.get(flavour, b""), key=len)
+    return found
+
+
+@pytest.fixture
+def volume(objects: dict[str, bytes]) -> bytes:
+    return objects["VOLUME/NONE"]
 
 
 @pytest.fixture(scope="session")

@@ -10,13 +10,15 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from pydicom.dataset import Dataset
 
 from gateway.core.errors import (
     BlobMissing,
+    Conflict,
     DuplicateInstance,
     GatewayError,
     InvalidDataset,
@@ -53,6 +55,9 @@ COERCED, DOES_NOT_MATCH = 0xB000, 0xB007
 
 _TOLD = 5
 """Faults that a refusal names."""
+
+_MOST_REFERENCES = 100
+"""Objects that are looked up for one that refers to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,8 @@ class _Admitted:
     ----------
     key
         Its UIDs.
+    dataset
+        Its header.
     verdict
         What the gate says of it.
     transfer_syntax
@@ -118,6 +125,7 @@ class _Admitted:
     """
 
     key: InstanceKey
+    dataset: Dataset
     verdict: Verdict
     transfer_syntax: str
     header: bytes
@@ -186,6 +194,7 @@ class Receive:
             return Received(key, sop_class, None)
         admitted = _admitted(read, arrival.view)
         self._index.check_study(admitted.attributes)
+        verdict = self._with_references(admitted)
         instance = self._stored(admitted, arrival, sha256)
         try:
             self._index.add_instance(instance, admitted.attributes, sha256)
@@ -193,7 +202,41 @@ class Receive:
             holding = self._index.holding(sop_instance)
             assert holding is not None
             return Received(self._same(holding, sha256), sop_class, None)
-        return Received(admitted.key, sop_class, admitted.verdict)
+        return Received(admitted.key, sop_class, verdict)
+
+    def _with_references(self, admitted: _Admitted) -> Verdict:
+        """Compare an annotation or a report with the images that it refers to.
+
+        Returns
+        -------
+        The verdict, with what was found besides.
+
+        Raises
+        ------
+        Conflict
+            If an image is another patient's.
+        Nonconformant
+            If nobody could say where its shapes lie.
+        """
+        from gateway.dicom.gate import reference_findings, referred_to
+
+        sought = dict(islice(referred_to(admitted.dataset).items(), _MOST_REFERENCES))
+        known: dict[str, Dataset] = {}
+        for uid in sought:
+            if (holding := self._index.holding(uid)) is None:
+                continue
+            if self._index.is_anothers(holding.instance.key.study, admitted.attributes):
+                raise Conflict(
+                    "The object refers to an image of another patient. Have the sender look whose "
+                    "it is.",
+                    reference=uid,
+                )
+            known[uid] = self._retrieve.header(holding.instance)
+        if not sought:
+            return admitted.verdict
+        found = tuple(reference_findings(admitted.dataset, sought, known))
+        _refuse_faults(found)
+        return replace(admitted.verdict, findings=(*admitted.verdict.findings, *found))
 
     def _same(self, holding: Holding, sha256: str) -> InstanceKey:
         """Return the key of what is stored, if it is the same as what came."""
@@ -306,6 +349,7 @@ def _admitted(read: ReadPart10, view: Callable[[int, int], Buffer]) -> _Admitted
     document, attributes = _servable(header, dataset, key, transfer_syntax)
     return _Admitted(
         key,
+        dataset,
         verdict,
         transfer_syntax,
         header,
@@ -325,17 +369,22 @@ def _passed(read: ReadPart10, view: Callable[[int, int], Buffer]) -> Verdict:
         If it holds the object.
     """
     # Most commands receive nothing, and people wait for imports.
-    from gateway.dicom.gate import Outcome, Severity, examine
+    from gateway.dicom.gate import examine
 
     verdict = examine(
         read.dataset, read.transfer_syntax, read.frames, view, wrong_offsets=read.wrong_offsets
     )
-    if verdict.outcome is Outcome.HELD:
-        faults = [one for one in verdict.findings if one.severity is Severity.ERROR]
-        told = " ".join(f"{one.message} {one.action}" for one in faults[:_TOLD])
-        more = f" And {len(faults) - _TOLD} more." if len(faults) > _TOLD else ""
-        raise Nonconformant(f"The conformance gate holds the object. {told}{more}")
+    _refuse_faults(verdict.findings)
     return verdict
+
+
+def _refuse_faults(findings: tuple[Finding, ...]) -> None:
+    faults = [one for one in findings if one.severity.value == "error"]
+    if not faults:
+        return
+    told = " ".join(f"{one.message} {one.action}" for one in faults[:_TOLD])
+    more = f" And {len(faults) - _TOLD} more." if len(faults) > _TOLD else ""
+    raise Nonconformant(f"The conformance gate holds the object. {told}{more}")
 
 
 def _explicit(implicit: bytes, dataset: Dataset) -> bytes:

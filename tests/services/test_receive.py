@@ -31,35 +31,16 @@ from gateway.dicom.gate import Outcome
 from gateway.dicom.json_model import dataset_json
 from gateway.services.receive import Received
 from gateway.settings import Settings
-from tests.conftest import SHARED, slidegate
+from tests.conftest import SHARED
 from tests.factories import SvsTruth
 from tests.streams import IMPLICIT, encapsulated, extended, offsets_of, words
 
 Send = Callable[[bytes], Received]
 
 
-@pytest.fixture(scope="session")
-def objects(
-    svs: tuple[Path, SvsTruth], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, bytes]:
-    """Part 10 streams of a slide, by their Image Type: VOLUME, LABEL ..."""
-    folder = tmp_path_factory.mktemp("objects")
-    slidegate("convert", svs[0], folder)
-    found: dict[str, bytes] = {}
-    for path in folder.glob("*.dcm"):
-        flavour = "/".join(dcmread(path, stop_before_pixels=True).ImageType[2:])
-        found[flavour] = max(path.read_bytes(), found.get(flavour, b""), key=len)
-    return found
-
-
 @pytest.fixture
 def services(tmp_path: Path) -> Services:
     return open_services(Settings(tmp_path / "data"))
-
-
-@pytest.fixture
-def volume(objects: dict[str, bytes]) -> bytes:
-    return objects["VOLUME/NONE"]
 
 
 def changed(stream: bytes, transfer_syntax: str | None = None, /, **values: object) -> bytes:

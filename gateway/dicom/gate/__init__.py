@@ -6,6 +6,7 @@ database; what is looked at is what the caller gives.
 """
 
 from gateway.dicom.gate.examination import examine, prepare
+from gateway.dicom.gate.references import reference_findings, referred_to
 from gateway.dicom.gate.series import Summary, examine_series, summarise
 from gateway.dicom.gate.streams import examine_part10, held
 from gateway.dicom.gate.verdict import Finding, Outcome, Severity, Verdict, outcome_of
@@ -22,5 +23,7 @@ __all__ = [
     "held",
     "outcome_of",
     "prepare",
+    "reference_findings",
+    "referred_to",
     "summarise",
 ]

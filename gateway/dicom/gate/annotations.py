@@ -88,7 +88,8 @@ def _numbering(groups: tuple[Item, ...]) -> Iterator[Finding]:
         )
 
 
-def _array(group: Item, keyword: str, dtype: str) -> NDArray[np.generic]:
+def array_of(group: Item, keyword: str, dtype: str) -> NDArray[np.generic]:
+    """Return the values of an element of binary numbers; none if it is not there."""
     element = group.elements.get(tag_of(keyword))
     value = element.value if element is not None else None
     data = value if isinstance(value, bytes | bytearray) else b""
@@ -105,7 +106,7 @@ def _coordinates(group: Item, coordinate_type: str) -> Iterator[Finding]:
         )
         return
     keyword = "DoublePointCoordinatesData" if double else "PointCoordinatesData"
-    values = _array(group, keyword, "<f8" if double else "<f4")
+    values = array_of(group, keyword, "<f8" if double else "<f4")
     if not len(values):
         return
     flat = coordinate_type == "2D" or "CommonZCoordinateValue" in group
@@ -149,7 +150,7 @@ def _shapes(group: Item, keyword: str, values: int, dimensions: int) -> Iterator
 def _index(group: Item, values: int, dimensions: int, count: int, fewest: int) -> Iterator[Finding]:
     """Check the index: for each annotation the number, from 1, of its first coordinate value."""
     keyword = "LongPrimitivePointIndexList"
-    starts = _array(group, keyword, "<u4").astype(np.int64)
+    starts = array_of(group, keyword, "<u4").astype(np.int64)
     if len(starts) != count:
         yield _wrong(group, keyword, f"has {len(starts)} entries; NumberOfAnnotations is {count}")
         return
@@ -166,8 +167,8 @@ def _measurements(group: Item) -> Iterator[Finding]:
     count = group.count("NumberOfAnnotations")
     for measurement in group.items("MeasurementsSequence"):
         for values in measurement.items("MeasurementValuesSequence"):
-            numbers = _array(values, "FloatingPointValues", "<f4")
-            index = _array(values, "AnnotationIndexList", "<u4")
+            numbers = array_of(values, "FloatingPointValues", "<f4")
+            index = array_of(values, "AnnotationIndexList", "<u4")
             wanted = len(index) or count
             if len(numbers) and len(numbers) != wanted:
                 yield _wrong(

@@ -60,7 +60,7 @@ def report_faults(item: Item) -> Iterator[Finding]:
         )
     allowed = _VALUE_TYPES[item.text("SOPClassUID")]
     referenced: set[str] = set()
-    for content in _contents(item):
+    for content in contents(item):
         yield from one_of(content, "ValueType", allowed, "SR-CONTENT")
         yield from one_of(content, "RelationshipType", _RELATIONS, "SR-CONTENT")
         yield from _shape(content)
@@ -69,10 +69,11 @@ def report_faults(item: Item) -> Iterator[Finding]:
     yield from _evidence(item, referenced - {""})
 
 
-def _contents(item: Item) -> Iterator[Item]:
+def contents(item: Item) -> Iterator[Item]:
+    """Yield all content items of a report below its root."""
     for content in item.items("ContentSequence"):
         yield content
-        yield from _contents(content)
+        yield from contents(content)
 
 
 def _shape(content: Item) -> Iterator[Finding]:

@@ -200,6 +200,20 @@ _TOGETHER: dict[str, Rule] = {
     ),
     "STUDY-TWICE": Rule("two objects of one UID", HELD, "PS3.5 9"),
     "STUDY-ELSEWHERE": Rule("reference to what is not here", WARNING, "-"),
+    "STUDY-REFERENCE": Rule(
+        "annotation or report of an object that is of another study than it says",
+        WARNING,
+        "viewers look for it in the study of the image",
+    ),
+    "STUDY-FRAME": Rule(
+        "annotation or report in another frame of reference than its image: a warning; held where "
+        "coordinates are of the frame of reference alone (annotations in 3D)",
+        f"{HELD} or {WARNING}",
+        "PS3.3 C.37.1.2; dicom-microscopy-viewer, Slim",
+    ),
+    "STUDY-COORDINATES": Rule(
+        "coordinates outside of the image, by more than a pixel", WARNING, "PS3.3 C.37.1.2, C.18.9"
+    ),
     "SERIES-UNEQUAL": Rule(
         "attribute of series, frame of reference or equipment that differs; empty in some only is "
         "a warning",

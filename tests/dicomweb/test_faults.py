@@ -20,9 +20,6 @@ import requests
 from tests.conftest import Server, serving, slidegate
 from tests.dicomweb.test_stow import Sample, is_there, new, post
 from tests.factories import SvsTruth
-from tests.services.test_receive import objects
-
-__all__ = ["objects"]
 
 BOUND_S = 15.0
 """No answer may take longer than this, whatever the database does."""

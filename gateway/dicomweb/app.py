@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Flask, Response, request
@@ -138,8 +139,7 @@ class LoopbackOnly:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
-        host = environ.get("HTTP_HOST", "localhost")
-        if _name(host) not in self._names:
+        if _name(environ.get("HTTP_HOST", "localhost")) not in self._names:
             error = Forbidden("Until identities are configured, only this machine is served.")
             status, headers, body = problem(error)
             start_response(status, headers)
@@ -147,6 +147,7 @@ class LoopbackOnly:
         return self._inner(environ, start_response)
 
 
+@lru_cache(256)
 def _name(host: str) -> str:
     """Return the name in ``name:port``; the name may be an IPv6 address in brackets."""
     return (host if host.endswith("]") else host.rsplit(":", 1)[0]).lower()

@@ -1,7 +1,4 @@
-"""Metrics of several processes are added up; this module imports nothing that counts.
-
-The library that counts decides, when it is imported, whether it counts for itself alone.
-"""
+"""Where the processes of a server tell each other what they have counted."""
 
 from __future__ import annotations
 
@@ -9,25 +6,30 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import TemporaryDirectory, gettempdir
 
-SHARED = "PROMETHEUS_MULTIPROC_DIR"
-"""Variable that names the folder in which processes count; an operator may set it too."""
+SHARED = "SLIDEGATE_METRICS"
+"""Variable that names the folder, for the processes that are started."""
 
 _MEMORY = Path("/dev/shm")
+_PREFIX = "slidegate-metrics-"
 
 
 @contextmanager
 def shared_by_processes() -> Iterator[None]:
-    """Let the metrics of processes started within be added up; must come before there are any.
+    """Let the metrics of processes that are started within be added up.
 
-    They are in small files in memory: a full disk must not hurt those who count.
+    The folder is in memory where there is such a place: a full disk must not hurt those who count.
     """
-    if os.environ.get(SHARED):
-        yield
-        return
-    folder = _MEMORY if os.access(_MEMORY, os.W_OK) else None
-    with TemporaryDirectory(prefix="slidegate-", dir=folder) as name:
+    place = _MEMORY if os.access(_MEMORY, os.W_OK) else Path(gettempdir())
+    for left in place.glob(f"{_PREFIX}*"):  # by servers that were killed
+        process = left.name.removeprefix(_PREFIX).partition("-")[0]
+        if not Path("/proc", process).exists():
+            rmtree(left, ignore_errors=True)
+    with TemporaryDirectory(
+        prefix=f"{_PREFIX}{os.getpid()}-", dir=place, ignore_cleanup_errors=True
+    ) as name:
         os.environ[SHARED] = name
         try:
             yield

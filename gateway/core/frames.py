@@ -393,7 +393,7 @@ class FrameTable:
         table = cls(head.prefix, offsets, lengths, head.joints, literals)
         return CropTable(table, head.crop) if head.crop else table
 
-    def windows(self, largest: int) -> Iterator[tuple[slice, FrameRange]]:
+    def windows(self, largest: int, first: int = 0) -> Iterator[tuple[slice, FrameRange]]:
         """Cut the frames into runs that one read gets.
 
         Parameters
@@ -401,6 +401,8 @@ class FrameTable:
         largest
             Bytes that a window should not exceed, unless frames interleave; a single larger frame
             is one window, and may have to be read piece by piece.
+        first
+            The frame, from 0, with which they begin.
 
         Yields
         ------
@@ -414,7 +416,6 @@ class FrameTable:
         stops = np.where(real, offsets + lengths, -1).max(axis=1)
         wanted = np.where(real, lengths, 0).sum(axis=1)
         most = largest if self.pieces == 1 else max(largest, _INTERLEAVED)
-        first = 0
         while first < len(self):
             ahead = slice(first, first + _AHEAD)
             begin = np.minimum.accumulate(starts[ahead])

@@ -115,7 +115,7 @@ class Part10:
         self.size = last + len(self._tail)
 
     def chunks(
-        self, read: Callable[[int, int], Buffer], window: int = _WINDOW
+        self, read: Callable[[int, int], Buffer], window: int = _WINDOW, start: int = 0
     ) -> Iterator[list[Buffer]]:
         """Yield the stream as lists of buffers.
 
@@ -126,25 +126,32 @@ class Part10:
             not used any more when the next list is asked for.
         window
             Bytes of the source that are read at once, and so about the bytes of a list.
+        start
+            The byte of the stream with which they begin; what lies before is not read.
 
         Raises
         ------
         Unavailable
             Before the end, if the source gave less than the frame table says.
         """
-        yield [self._head]
-        size = len(self._head) + len(self._tail)
-        for frames, reach in self._source.windows(window):
+        item = len(_ITEM) + 4 if self._encapsulated else 0
+        items = self.frame_table.offsets - item
+        first = max(0, int(np.searchsorted(items, start, side="right")) - 1)
+        begin = int(items[first])
+        if start < len(self._head):
+            yield [self._head[start:]]
+        for frames, reach in self._source.windows(window, first):
             if reach.length > _FAR:  # a frame whose pieces are spread over the file
                 buffers = self._pieced(frames, lambda *place: bytes(read(*place)))
             else:
                 view = memoryview(read(reach.offset, reach.length) if reach.length else b"")
                 buffers = self._window(frames, reach.offset, view)
-            size += sum(map(len, buffers))
-            yield buffers
-        if size != self.size:
-            raise Unavailable("The frames are not as long as their table says.")
-        yield [self._tail]
+            size = sum(map(len, buffers))
+            if size != int(self._padded[frames].sum()) + item * (frames.stop - frames.start):
+                raise Unavailable("The frames are not as long as their table says.")
+            yield buffers if begin >= start else [b"".join(buffers)[start - begin :]]
+            begin += size
+        yield [self._tail[max(0, start - begin) :]]
 
     def _window(self, frames: slice, begin: int, view: memoryview) -> list[Buffer]:
         source = self._source

@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom.uid import (
+    HTJ2K,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
@@ -36,9 +39,27 @@ MEDIA_TYPES: dict[str, str] = {
     JPEG_2000_LOSSLESS: "image/jp2",
     JPEG_2000: "image/jp2",
     RLELossless: "image/dicom-rle",
+    HTJ2KLossless: "image/jphc",
+    HTJ2KLosslessRPCL: "image/jphc",
+    HTJ2K: "image/jphc",
 }
 """Media type of single frames by transfer syntax (PS3.18 8.7.3.3): all that can be served."""
 
+LOSSLESS = frozenset(
+    map(
+        str,
+        (
+            JPEGLossless,
+            JPEGLosslessSV1,
+            JPEGLSLossless,
+            JPEG_2000_LOSSLESS,
+            RLELossless,
+            HTJ2KLossless,
+            HTJ2KLosslessRPCL,
+        ),
+    )
+)
+"""Compressed syntaxes in which nothing is ever lost."""
 
 MOST_PIXELS = 1 << 26
 """Pixels of a frame that is decoded; a small bit stream can state any size."""
@@ -140,4 +161,7 @@ _DECODERS: dict[str, Callable[[bytes], bytes]] = {
     JPEG_2000_LOSSLESS: _stating_size("jpeg2k_decode"),
     JPEG_2000: _stating_size("jpeg2k_decode"),
     RLELossless: _rle,
+    HTJ2KLossless: _stating_size("htj2k_decode"),
+    HTJ2KLosslessRPCL: _stating_size("htj2k_decode"),
+    HTJ2K: _stating_size("htj2k_decode"),
 }

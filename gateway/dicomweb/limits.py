@@ -43,6 +43,9 @@ MOST_PARTS = 10_000
 MOST_OBJECT_BYTES = 1 << 40
 """Length of one object."""
 
+MOST_NATIVE_BYTES = 1 << 30
+"""Pixel data up to which an instance is given without the compression that it is stored in."""
+
 URL_BYTES = 65_000
 """Bytes of path and query. The server library answers 414 without a document above 65,534."""
 
@@ -57,6 +60,7 @@ LIMITS = {
     "picture-pixels": Limit(
         MOST_SOURCE_PIXELS, "pixels of frames that one picture is made of", 413
     ),
+    "native": Limit(MOST_NATIVE_BYTES, "bytes of pixel data of an instance decompressed", 406),
     "parts": Limit(MOST_PARTS, "objects in one request", 413),
     "object": Limit(MOST_OBJECT_BYTES, "bytes of one object that is stored", 413),
 }

@@ -23,6 +23,13 @@ JSON = "application/json"
 OCTETS = "application/octet-stream"
 JPEG = "image/jpeg"
 
+_OTHER_NAMES = {
+    "image/dicom-rle": ("image/x-dicom-rle",),
+    "image/jls": ("image/x-jls",),
+    "image/jphc": ("image/jhc",),
+}
+"""What clients call the media types of PS3.18 8.7.3.3; the answer is called as they call it."""
+
 _PIECE = re.compile(r'((?:[^,;"]|"(?:[^"\\]|\\.)*")*)([,;]|\Z)')
 _LONGEST_ACCEPT = 8192
 
@@ -61,7 +68,7 @@ class MediaRange:
         if wanted not in ("*/*", offer.media_type, f"{offer.media_type.split('/')[0]}/*"):
             return False
         if self.transfer_syntax is None:
-            return offer.by_default or wanted == "*/*"
+            return offer.by_default
         return self.transfer_syntax in ("*", offer.transfer_syntax or EXPLICIT_VR_LITTLE_ENDIAN)
 
 
@@ -194,7 +201,8 @@ def frame_offers(transfer_syntax: str, stored_type: str, *, single: bool) -> tup
     offers: list[Offer] = []
     for multipart in (True, False) if single else (True,):
         if not native:
-            offers.append(Offer(stored_type, multipart, transfer_syntax))
+            for name in (stored_type, *_OTHER_NAMES.get(stored_type, ())):
+                offers.append(Offer(name, multipart, transfer_syntax))
             offers.append(Offer(OCTETS, multipart, transfer_syntax, by_default=False))
         offers.append(Offer(OCTETS, multipart, EXPLICIT_VR_LITTLE_ENDIAN))
     return tuple(offers)

@@ -3,46 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
 from gateway.core.errors import NotFound, Unavailable
 from gateway.core.frames import CropTable, FrameTable
-from gateway.core.instances import Instance, InstanceKey
+from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, Instance, InstanceKey
 from gateway.core.ports import Index
 from gateway.core.storage import Blob, BlobStore
 from gateway.dicom.crops import Cut, RecentCuts, cut_all
 from gateway.dicom.element_json import Inline
 from gateway.dicom.header_walk import binary_at
+from gateway.dicom.native import NativeForm, native_bytes
 from gateway.dicom.part10 import Part10, decode_header
 from gateway.services.documents import Document, Documents
-from gateway.services.frames import FrameReader, Frames, started
+from gateway.services.frames import FrameReader, Frames
 from gateway.services.links import Links
+from gateway.services.streams import WINDOW, Part10Stream, decoding, joined, whole
 
 _REMEMBERED = 4096
 _OPEN = 128
 """Instances whose frames are kept open: two files each."""
-
-_WINDOW = 1 << 18
-"""Bytes that are read at once: many clients may take instances at the same time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part10Stream:
-    """A Part 10 file that comes in pieces.
-
-    Parameters
-    ----------
-    size
-        Bytes of the whole.
-    pieces
-        Its bytes, some hundred kilobytes each.
-    """
-
-    size: int
-    pieces: Iterator[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,18 +146,36 @@ class Retrieve:
         """
         if instance.verbatim or instance.frame_table is None:
             # Without pixel data, the header is all there is.
-            whole = self._links.open(instance.frames if instance.verbatim else instance.header)
-            return Part10Stream(whole.size, started(_whole(whole)))
+            return whole(
+                self._links.open(instance.frames if instance.verbatim else instance.header)
+            )
         table = FrameTable.decode(self._store.get(instance.pixels))
-        with ExitStack() as stack:
-            blob: Blob = stack.enter_context(self._links.open(instance.frames))
-            if isinstance(table, CropTable):
-                scratch = stack.enter_context(self._store.scratch())
-                table = cut_all(table, blob.read, self._cut, scratch)
-                blob = scratch
-            layout = Part10(self._store.get(instance.header), table, instance.transfer_syntax)
-            held = stack.pop_all()
-        return Part10Stream(layout.size, started(_pieces(held, layout, blob)))
+        blob: Blob = self._links.open(instance.frames)
+        if isinstance(table, CropTable):
+            scratch = self._store.scratch()
+            table = cut_all(table, blob.read, self._cut, scratch)
+            blob = scratch
+        layout = Part10(self._store.get(instance.header), table, instance.transfer_syntax)
+        return joined(layout, blob.view)
+
+    def native_part10(self, instance: Instance, most_bytes: int) -> Part10Stream | None:
+        """Return an image as a Part 10 file in Explicit VR Little Endian.
+
+        Its frames are decoded one by one while it is taken; its UIDs are the same.
+
+        Parameters
+        ----------
+        most_bytes
+            Bytes of pixel data up to which that is done; None is returned above.
+        """
+        if instance.transfer_syntax == EXPLICIT_VR_LITTLE_ENDIAN or instance.frame_table is None:
+            return self.part10(instance)
+        header = self.header(instance)
+        if native_bytes(header, instance.number_of_frames) > most_bytes:
+            return None
+        form = NativeForm.of(header, instance.number_of_frames, instance.transfer_syntax)
+        reader = FrameReader(instance, self._store, self._links, self._cut, self._cuts)
+        return decoding(form, reader.frame)
 
     def document(self, instance: Instance, inline: Inline | None = None) -> Document:
         """Return all attributes of an instance but its pixel data, in the DICOM JSON Model.
@@ -210,20 +210,7 @@ class Retrieve:
 
         def pieces(start: int, stop: int) -> Iterator[bytes]:
             with self._store.open(instance.header) as blob:
-                for place in range(offset + start, offset + stop, _WINDOW):
-                    yield blob.read(place, min(_WINDOW, offset + stop - place))
+                for place in range(offset + start, offset + stop, WINDOW):
+                    yield blob.read(place, min(WINDOW, offset + stop - place))
 
         return BulkData(size, pieces)
-
-
-def _pieces(held: ExitStack, layout: Part10, blob: Blob) -> Iterator[bytes]:
-    with held:
-        for buffers in layout.chunks(blob.view, _WINDOW):
-            yield b"".join(buffers)
-
-
-def _whole(blob: Blob) -> Iterator[bytes]:
-    with blob:
-        size = blob.size
-        for offset in range(0, size, _WINDOW):
-            yield blob.read(offset, min(_WINDOW, size - offset))

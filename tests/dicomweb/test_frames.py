@@ -6,6 +6,8 @@ import pytest
 import requests
 
 from gateway.bootstrap import open_services
+from gateway.core.errors import Unavailable
+from gateway.dicomweb.bulk import BulkAnswers
 from gateway.settings import Settings
 from tests.conftest import Server
 from tests.dicomweb.test_server import OCTETS, instance_path
@@ -56,3 +58,19 @@ def test_frames_that_have_to_be_cut_are_cut_before_the_first_leaves(tmp_path: Pa
     frames = services.retrieve.frames(one, numbers)
     assert frames.sizes == [len(frame) for frame in singly]
     assert list(frames.bitstreams) == singly
+
+
+def test_one_long_answer_too_many_is_refused() -> None:
+    answers = BulkAnswers(2)
+    first, second = (answers.guarded(iter([b"a" * 100] * 3)) for _ in range(2))
+    with pytest.raises(Unavailable):
+        answers.guarded(iter([b""]))
+    assert b"".join(first) == b"a" * 300  # it has ended
+    third = answers.guarded(iter([b"b" * 1_000_000, b"c"]))
+    second.close()  # type: ignore[attr-defined]
+    answers.guarded(iter([b""]))  # dropped
+    fourth = answers.guarded(iter([b""]))
+    pieces = list(third)
+    assert b"".join(pieces) == b"b" * 1_000_000 + b"c"
+    assert max(map(len, pieces)) < 300_000
+    assert list(fourth) == [b""]

@@ -349,7 +349,7 @@ def test_slow_clients_leave_room_for_others(data: Path) -> None:
             stack.enter_context(requests.get(url, stream=True, timeout=30)).status_code
             for _ in range(24)
         ]
-        assert set(statuses) == {200, 503}
+        assert set(statuses) == {200}
         for _ in range(20):
             assert server.get(frame).status_code == 200
     with serving(data, "--no-materialise") as server:

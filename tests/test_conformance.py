@@ -24,6 +24,7 @@ from tests.factories import SvsTruth
 
 URL = "http://localhost"
 FRAMES = "/dicom-web/studies/{study}/series/{series}/instances/{instance}/frames/{frames}"
+WADO_URI = "/wado"
 """The one route that is not Flask's."""
 
 Json = dict[str, Any]
@@ -107,6 +108,9 @@ class Api:
 
     def url(self, path: str, uids: tuple[str, str, str], frames: str = "1") -> str:
         values = dict(zip(("study", "series", "instance"), uids, strict=True))
+        if path == WADO_URI:
+            named = zip(("studyUID", "seriesUID", "objectUID"), uids, strict=True)
+            return f"{path}?requestType=WADO&" + "&".join(f"{name}={uid}" for name, uid in named)
         return path.format(**values, frames=frames, path="00480105/0/00282000")
 
     def content_of(self, operation: Json, status: int) -> dict[str, Json]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Flask, Response, request
 
 from gateway.core.errors import Forbidden
-from gateway.dicomweb import capabilities, instances, metadata, operate, qido, rendered, stow
+from gateway.dicomweb import capabilities, instances, metadata, operate, qido, rendered, stow, uri
 from gateway.dicomweb.addresses import ROOT, Addresses, PublicAddress
 from gateway.dicomweb.bulk import BulkAnswers
 from gateway.dicomweb.cors import Cors
@@ -80,15 +80,17 @@ def http_application(
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # it would redirect
     bulk = BulkAnswers(_LONG_ANSWERS)
+    objects = instances.Objects(use.retrieve, bulk)
     for door in (
         metadata.blueprint(use.retrieve, bulk),
-        instances.blueprint(use.retrieve, bulk),
+        instances.blueprint(use.retrieve, objects),
         qido.blueprint(use.search, bulk),
         rendered.blueprint(use.render),
         stow.blueprint(use.receive, _STORES),
         capabilities.blueprint(),
     ):
         app.register_blueprint(door, url_prefix=ROOT)
+    app.register_blueprint(uri.blueprint(use.retrieve, objects, use.render))
     for page in pages:
         app.register_blueprint(page)
     app.register_error_handler(Exception, _told)

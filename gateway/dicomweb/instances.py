@@ -20,16 +20,17 @@ from gateway.services.retrieve import Retrieve
 from gateway.services.streams import Part10Stream
 
 
-def blueprint(retrieve: Retrieve, bulk: BulkAnswers) -> Blueprint:
+def blueprint(retrieve: Retrieve, objects: Objects) -> Blueprint:
     """Return the routes.
 
     Parameters
     ----------
-    bulk
-        Bounds how many long answers are under way.
+    retrieve
+        Knows the instances.
+    objects
+        Gives them.
     """
     routes = Blueprint("instances", __name__)
-    objects = Objects(retrieve, bulk)
 
     def part10(**uids: str) -> Response:
         found = retrieve.instances(*(checked_uid(uid) for uid in uids.values()))

@@ -6,11 +6,13 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import NotAcceptable
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE
+from gateway.dicom.pixels import MEDIA_TYPES
 from gateway.dicomweb.media import (
     DICOM,
     Multipart,
     Offer,
     Part,
+    frame_offer,
     frame_offers,
     negotiate,
     parse_accept,
@@ -166,3 +168,24 @@ def test_a_multipart_body_is_framed_to_the_byte() -> None:
     )
     assert multipart.size(["http://x/1", "http://x/2"], [3, 4]) == len(body)
     assert Multipart(Offer(DICOM)).content_type != Multipart(Offer(DICOM)).content_type
+
+
+@pytest.mark.req("REQ-FRM-05")
+@pytest.mark.parametrize(
+    ("syntax", "names"),
+    [
+        ("1.2.840.10008.1.2.5", ("image/dicom-rle", "image/x-dicom-rle")),
+        ("1.2.840.10008.1.2.4.80", ("image/jls", "image/x-jls")),
+        ("1.2.840.10008.1.2.4.201", ("image/jphc", "image/jhc")),
+    ],
+)
+def test_a_type_is_answered_under_the_name_that_it_was_asked_for(
+    syntax: str, names: tuple[str, ...]
+) -> None:
+    stored = MEDIA_TYPES[syntax]
+    assert frame_offer("*/*", syntax, stored, single=True).media_type == names[0]
+    for name in names:
+        for accept in (name, f"{name}; transfer-syntax={syntax}", f"{name}; transfer-syntax=*"):
+            assert frame_offer(accept, syntax, stored, single=True) == Offer(name, False, syntax)
+        parts = f'multipart/related; type="{name}"; transfer-syntax={syntax}'
+        assert frame_offer(parts, syntax, stored, single=False) == Offer(name, True, syntax)

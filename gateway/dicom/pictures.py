@@ -149,7 +149,7 @@ def _transform(profile: bytes, colours: str) -> ImageCms.ImageCmsTransform:
 def _encoded(image: Image.Image, profile: bytes | None, finish: Finish) -> bytes:
     buffer = BytesIO()
     if finish.media_type == PNG:
-        image.save(buffer, "PNG", compress_level=3, icc_profile=profile)
+        image.save(buffer, "PNG", compress_level=1, icc_profile=profile)
     elif finish.media_type == GIF:
         image.save(buffer, "GIF")
     elif finish.media_type == JP2:

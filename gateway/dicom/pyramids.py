@@ -38,7 +38,8 @@ def place_in(image: Raster, other: Raster, box: Box) -> Box | None:
     if np.abs(turned).max() > _TURNED:
         return None
     corners = np.array([[box.left, box.top], [box.right, box.bottom]])
-    (left, top), (right, bottom) = place.to_level(corners, there).tolist()
+    # Rounded by far less than is seen, so that whole pixels stay whole.
+    (left, top), (right, bottom) = place.to_level(corners, there).round(6).tolist()
     outside = max(-left, -top, right - size[0], bottom - size[1])
     if outside > _ROUNDED:
         return None

@@ -56,7 +56,7 @@ MOST_PICTURES = 64
 MOST_AT_ONCE = 2
 """Pictures that one process makes at once."""
 
-MOST_WAITING = 4
+MOST_WAITING = 6
 """Requests for pictures that one process has under way; more are told to come again."""
 
 _PATIENCE_S = 10.0

@@ -217,6 +217,7 @@ def test_a_changed_source_is_hatched_and_named_until_it_is_back(
     aside = slide.path.with_name("aside")
     slide.path.rename(aside)
     make_svs(slide.path, columns=COLUMNS, rows=ROWS, downsamples=(4, 16), seed=50)
+    page.command("Network.clearBrowserCache")  # what it has seen it may keep for good
     page.open(view, state="failed")
     assert text(page, "#problem strong") == "Scanner file changed."
     assert "check-links" in text(page, "#problem")

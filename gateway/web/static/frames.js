@@ -5,9 +5,10 @@ import { Problem, get, value } from "./dicom.js";
 /** Pixels that are kept: 128 MB. */
 const MOST_PIXELS = 2 ** 25;
 
-/** What a browser decodes; all else is decoded by the server. */
+/** What a browser decodes; all else is rendered by the server, without loss. */
 const BASELINE = "image/jpeg; transfer-syntax=1.2.840.10008.1.2.4.50";
-const OCTETS = "application/octet-stream";
+const STORED = `${BASELINE}, application/octet-stream; transfer-syntax=*; q=0.5`;
+const RENDERED = "rendered?iccprofile=no";
 
 const [JFIF, ADOBE, BASELINE_FRAME, SCAN] = [0xe0, 0xee, 0xc0, 0xda];
 
@@ -20,20 +21,25 @@ const [JFIF, ADOBE, BASELINE_FRAME, SCAN] = [0xe0, 0xee, 0xc0, 0xda];
  */
 export async function fetchFrame(image, frameNumber, signal) {
   const path = `${image.path}/frames/${frameNumber}`;
-  let answer = await get(path, `${BASELINE}, ${OCTETS};q=0.5`, signal);
-  let encoded = answer.headers.get("Content-Type").startsWith("image/");
-  let bytes = await answer.arrayBuffer();
-  if (encoded && !coloursAreNamed(image, new Uint8Array(bytes))) {
-    answer = await get(path, OCTETS, signal);
-    encoded = false;
-    bytes = await answer.arrayBuffer();
-  }
-  const source = encoded ? new Blob([bytes]) : nativePixels(image, bytes);
-  const bitmap = await createImageBitmap(source).catch(() => null);
+  const bytes = await storedFrame(image, path, signal);
+  const file = bytes ?? (await (await get(`${path}/${RENDERED}`, "image/png", signal)).arrayBuffer());
+  const bitmap = await createImageBitmap(new Blob([file])).catch(() => null);
   if (bitmap?.width !== image.tileColumns || bitmap?.height !== image.tileRows) {
     throw new Problem("Damaged frame.", `Frame ${frameNumber} is not the picture it should be.`);
   }
   return bitmap;
+}
+
+/** Return a frame as it is stored if a browser shows it in the right colours; else undefined. */
+async function storedFrame(image, path, signal) {
+  if (image.isRendered) return undefined;
+  const answer = await get(path, STORED, signal);
+  if (answer.headers.get("Content-Type").startsWith("image/")) {
+    const bytes = await answer.arrayBuffer();
+    if (coloursAreNamed(image, new Uint8Array(bytes))) return bytes;
+  }
+  image.isRendered = true; // all frames of an image are of one kind
+  return undefined;
 }
 
 /**
@@ -55,38 +61,40 @@ function coloursAreNamed(image, jpeg) {
   return false;
 }
 
-/** Return native R, G, B bytes as ImageData. */
-function nativePixels(image, buffer) {
-  const rgb = new Uint8Array(buffer);
-  const count = image.tileColumns * image.tileRows;
-  const monochrome = value(image.dataset, "SamplesPerPixel") === 1;
-  if (monochrome || rgb.length < 3 * count) {
-    throw new Problem("This frame cannot be shown.", "Only colours of 8 bits each can be.");
-  }
-  const pixels = new ImageData(image.tileColumns, image.tileRows);
-  for (let from = 0, to = 0; from < 3 * count; from += 3, to += 4) {
-    pixels.data[to] = rgb[from];
-    pixels.data[to + 1] = rgb[from + 1];
-    pixels.data[to + 2] = rgb[from + 2];
-    pixels.data[to + 3] = 255;
-  }
-  return pixels;
-}
-
 /**
  * Return an image of a single frame as a canvas.
  * @param {import("./dicom.js").SlideImage} image
  * @param {string} description For those who do not see it.
  */
 export async function picture(image, description) {
-  const canvas = document.createElement("canvas");
-  canvas.width = Math.min(image.columns, image.tileColumns);
-  canvas.height = Math.min(image.rows, image.tileRows);
-  canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", description);
+  const width = Math.min(image.columns, image.tileColumns);
+  const height = Math.min(image.rows, image.tileRows);
+  const canvas = labelled(width, height, description);
   const bitmap = await fetchFrame(image, 1);
   canvas.getContext("2d").drawImage(bitmap, 0, 0);
   bitmap.close();
+  return canvas;
+}
+
+/**
+ * Return the thumbnail of a series as a canvas.
+ * @param {string} path Of the series.
+ * @param {string} description For those who do not see it.
+ */
+export async function thumbnail(path, description) {
+  const answer = await get(`${path}/thumbnail`, "image/jpeg");
+  const bitmap = await createImageBitmap(await answer.blob());
+  const canvas = labelled(bitmap.width, bitmap.height, description);
+  canvas.getContext("2d").drawImage(bitmap, 0, 0);
+  bitmap.close();
+  return canvas;
+}
+
+function labelled(width, height, description) {
+  const canvas = document.createElement("canvas");
+  Object.assign(canvas, { width, height });
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", description);
   return canvas;
 }
 

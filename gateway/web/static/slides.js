@@ -1,7 +1,7 @@
 /** The list of slides. */
 
 import { SlideImage, getDatasets, grouped, patient, value } from "./dicom.js";
-import { picture } from "./frames.js";
+import { thumbnail } from "./frames.js";
 import { hideProblem, showProblem } from "./problem.js";
 
 /** Slides that are listed at once. */
@@ -50,19 +50,18 @@ async function complete(series, card) {
   const place = card.querySelector(".picture");
   try {
     const [study, own] = ["StudyInstanceUID", "SeriesInstanceUID"].map((of) => value(series, of));
-    const datasets = await getDatasets(`/studies/${study}/series/${own}/instances`);
+    const path = `/studies/${study}/series/${own}`;
+    const datasets = await getDatasets(`${path}/instances`);
     const images = datasets.map((dataset) => new SlideImage(dataset));
     const volumes = images.filter((image) => image.flavour === "VOLUME");
     volumes.sort((one, other) => other.columns - one.columns);
-    const [base, small] = [volumes[0], volumes.at(-1)];
+    const base = volumes[0];
     if (base) {
       const size = `${grouped(base.columns)} × ${grouped(base.rows)} pixels`;
       card.querySelector(".size").textContent = size;
     }
-    const thumbnail = images.find((image) => image.flavour === "THUMBNAIL");
-    const shown = [thumbnail, small].find((image) => image?.frames === 1);
     const name = card.querySelector(".container").textContent;
-    place.replaceChildren(shown ? await picture(shown, `Slide ${name}`) : "No picture");
+    place.replaceChildren(base ? await thumbnail(path, `Slide ${name}`) : "No picture");
   } catch (error) {
     place.textContent = error.title ?? "No picture";
     place.title = error.message;

@@ -139,11 +139,11 @@ class Instance:
     transfer_syntax
         UID of the syntax that its frames are stored in.
     number_of_frames
-        As in its header; 0 without pixel data.
+        As in its header; 0 without pixel data, and if frames are not whole bytes.
     header
         Name of the blob that holds its Part 10 header: all that stands before the pixel data.
     frame_table
-        Name of the blob that holds its frame table; None without pixel data.
+        Name of the blob that holds its frame table; None if it has no frames to be addressed.
     frames
         Where the frames lie: the name of a blob of ours, or a linked file. Without pixel data,
         the name of the blob that holds the whole object.
@@ -170,7 +170,11 @@ class Instance:
             If it has no pixel data.
         """
         if self.frame_table is None:
-            raise NotFound("The instance has no frames.", instance=self.key.instance)
+            raise NotFound(
+                "The instance has no pixel data, or frames that are not whole bytes. Retrieve it "
+                "as application/dicom.",
+                instance=self.key.instance,
+            )
         return self.frame_table
 
     @property

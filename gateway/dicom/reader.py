@@ -74,10 +74,14 @@ class ReadPart10:
     transfer_syntax
         UID of the syntax of data set and frames.
     frames
-        Where the frames lie in the stream, without padding; None without pixel data.
+        Where the frames lie in the stream, without padding; None without pixel data, and if frames
+        are not whole bytes.
     wrong_offsets
         Whether an offset table of the stream says something else than the fragments do:
         ``frames`` are right, but other readers may not find them.
+    rewritable
+        Whether header and frames make the object again. They do not where frames are not whole
+        bytes, as of binary segmentations, and where samples are floating point.
     """
 
     header: bytes
@@ -85,6 +89,7 @@ class ReadPart10:
     transfer_syntax: str
     frames: FrameTable | None
     wrong_offsets: bool = False
+    rewritable: bool = True
 
 
 def read_part10(read: Callable[[int, int], Buffer], size: int) -> ReadPart10:
@@ -130,7 +135,8 @@ def read_part10(read: Callable[[int, int], Buffer], size: int) -> ReadPart10:
         return ReadPart10(header, dataset, transfer_syntax, None)
     frames, wrong_offsets, stop = _frames(window, dataset, transfer_syntax, group)
     _check_tail(walk, stop)
-    return ReadPart10(header, dataset, transfer_syntax, frames, wrong_offsets)
+    rewritable = frames is not None and group[-1].tag == _PIXEL_DATA[-1]
+    return ReadPart10(header, dataset, transfer_syntax, frames, wrong_offsets, rewritable)
 
 
 def file_meta(window: Window) -> tuple[str, int]:
@@ -202,7 +208,7 @@ def _decoded(header: bytes, tags: set[int]) -> Dataset:
 
 def _frames(
     window: Window, dataset: Dataset, transfer_syntax: str, group: list[Element]
-) -> tuple[FrameTable, bool, int]:
+) -> tuple[FrameTable | None, bool, int]:
     """Return where frames lie, whether offset tables are wrong, and where the pixel data end."""
     pixel_data = group[-1]
     number_of_frames = _positive(dataset, "NumberOfFrames", MOST_FRAGMENTS, absent=1)
@@ -221,13 +227,15 @@ def _frames(
     stop = pixel_data.value + pixel_data.length
     if stop > window.size:
         raise truncated()
-    size, left = divmod(frame_size, 8)
-    wanted = number_of_frames * size
-    if left or pixel_data.length - wanted not in (0, 1):
+    wanted = -(-number_of_frames * frame_size // 8)
+    if pixel_data.length - wanted not in (0, 1):
         raise InvalidDataset(
             f"The pixel data have {pixel_data.length} bytes; by number and size of the frames they "
             f"have {wanted}."
         )
+    size, left = divmod(frame_size, 8)
+    if left:
+        return None, False, stop
     offsets = pixel_data.value + size * np.arange(number_of_frames, dtype=np.int64)
     table = FrameTable(b"", offsets, np.full(number_of_frames, size, np.int64))
     return table, False, stop

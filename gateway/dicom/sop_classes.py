@@ -13,6 +13,11 @@ from pydicom.uid import (
     GrayscaleSoftcopyPresentationStateStorage,
     KeyObjectSelectionDocumentStorage,
     MicroscopyBulkSimpleAnnotationsStorage,
+    ParametricMapStorage,
+    SegmentationStorage,
+    VLMicroscopicImageStorage,
+    VLPhotographicImageStorage,
+    VLSlideCoordinatesMicroscopicImageStorage,
 )
 
 from gateway.core.instances import VL_WHOLE_SLIDE_MICROSCOPY
@@ -33,7 +38,24 @@ REPORTS = frozenset(
 )
 """Structured Reports: objects with a content tree."""
 
-IMAGES = frozenset({VL_WHOLE_SLIDE_MICROSCOPY})
+_LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"
+
+IMAGES = frozenset(
+    {
+        VL_WHOLE_SLIDE_MICROSCOPY,
+        _LABEL_MAP_SEGMENTATION,
+        *map(
+            str,
+            (
+                ParametricMapStorage,
+                SegmentationStorage,
+                VLMicroscopicImageStorage,
+                VLPhotographicImageStorage,
+                VLSlideCoordinatesMicroscopicImageStorage,
+            ),
+        ),
+    }
+)
 """Objects with frames."""
 
 DOCUMENTS = frozenset(

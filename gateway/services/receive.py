@@ -261,7 +261,7 @@ class Receive:
         beside: dict[str, bytes] = {}
         if admitted.frames is not None:
             beside[frame_table] = admitted.frames.encode()
-        elif admitted.as_received:
+        elif len(admitted.header) == arrival.size and admitted.as_received:
             header = blob  # which is nothing but a header
         if header != blob:
             beside[header] = admitted.header
@@ -325,15 +325,15 @@ def _admitted(read: ReadPart10, view: Callable[[int, int], Buffer]) -> _Admitted
     sop_instance = _uid(dataset, "SOPInstanceUID")
     if (sop_class := _uid(dataset, "SOPClassUID")) not in IMAGES | DOCUMENTS:
         raise UnsupportedSopClass(
-            f"Objects of the SOP class {sop_class} are not taken: whole slide images, annotations, "
-            "reports and presentation states are."
+            f"Objects of the SOP class {sop_class} are not taken. The conformance statement lists "
+            "those that are: images and what belongs to them, in pathology."
         )
     if read.transfer_syntax not in (*MEDIA_TYPES, IMPLICIT_VR_LITTLE_ENDIAN):
         raise UnsupportedTransferSyntax(
             f"Images in the transfer syntax {read.transfer_syntax} are not taken. Send them in "
             "JPEG Baseline, JPEG lossless, JPEG-LS, JPEG 2000, RLE, or uncompressed."
         )
-    if read.frames is None and sop_class in IMAGES:
+    if read.frames is None and read.rewritable and sop_class in IMAGES:
         raise Nonconformant("The object is an image without pixel data.")
     if read.frames is not None and sop_class in DOCUMENTS:
         raise Nonconformant("Objects of its SOP class have no pixel data.")
@@ -346,6 +346,12 @@ def _admitted(read: ReadPart10, view: Callable[[int, int], Buffer]) -> _Admitted
         header = encode_header(dataset.copy(), transfer_syntax)
     if transfer_syntax == IMPLICIT_VR_LITTLE_ENDIAN:  # which never leaves
         transfer_syntax, header = EXPLICIT_VR_LITTLE_ENDIAN, _explicit(header, dataset)
+    if header is not read.header and not read.rewritable:
+        raise Nonconformant(
+            "The header needs repairs, and such pixel data are only kept with the header that they "
+            "came with. Have the sender write it in Explicit VR Little Endian, and correct it: "
+            + " ".join(finding.message for finding in verdict.findings[:_TOLD])
+        )
     document, attributes = _servable(header, dataset, key, transfer_syntax)
     return _Admitted(
         key,

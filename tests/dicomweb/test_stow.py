@@ -4,7 +4,7 @@ import json
 import re
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -18,6 +18,7 @@ from pydicom.uid import generate_uid
 from conformance.bench.objects import annotations_of, report_of
 from tests.conftest import Server, serving
 from tests.dicomweb.test_incoming import framed
+from tests.services.test_kinds import binary, parametric_map
 from tests.services.test_receive import changed, written
 
 Json = dict[str, Any]
@@ -304,6 +305,23 @@ def test_annotations_and_reports_are_stored(
         assert module(answer)[STORED]["Value"][1]["00081196"]["Value"] == [0xB007]
         assert "outside of the image" in answer.headers["Warning"]
     assert is_there(archive, made.SOPInstanceUID)
+
+
+@pytest.mark.req("REQ-OBJ-01")
+@pytest.mark.parametrize("make", [binary, parametric_map])
+def test_what_cannot_be_shown_is_kept_and_says_so(
+    make: Callable[[bytes], bytes], archive: Server, image: Sample
+) -> None:
+    stream = make(image.stream)
+    answer = post(archive, [stream])
+    assert answer.status_code in (200, 202), answer.text
+    url = module(answer)[STORED]["Value"][0]["00081190"]["Value"][0]
+    left = requests.get(url, headers={"Accept": "application/dicom"}, timeout=30)
+    assert left.content == stream
+    for resource in ("frames/1/rendered", "rendered", "thumbnail", "frames/2000"):
+        told = requests.get(f"{url}/{resource}", timeout=30)
+        assert told.status_code in (404, 406), (resource, told.status_code, told.text)
+        assert told.headers["Content-Type"] == "application/problem+json"
 
 
 # -- bodies that end too early

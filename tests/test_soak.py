@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from conformance.soak import damage, fuzz, huge, kills, slow, stores
+from conformance.soak import damage, fuzz, huge, kills, requests, slow, stores
 from conformance.soak.seeds import seeds_of
 from conformance.soak.targets import TARGETS, refusal
+from conformance.suite.site import Site
 from gateway.core.errors import GatewayError, InvalidDataset, SlideUnreadable
 
 
@@ -34,6 +35,13 @@ def test_a_slide_of_a_quarter_gigabyte(tmp_path: Path) -> None:
 @pytest.mark.req("REQ-INS-01", "REQ-HTTP-16")
 def test_some_slow_clients(tmp_path: Path) -> None:
     assert "nothing stayed open" in slow.run(tmp_path, 0.05)
+
+
+@pytest.mark.req("REQ-HTTP-20", "REQ-HTTP-04")
+def test_some_requests_that_the_description_allows_or_forbids(
+    archive: Site, tmp_path: Path
+) -> None:
+    assert "every answer as described" in requests.ask(archive, tmp_path, examples=2, seed=1)
 
 
 @pytest.mark.skipif(

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from conformance.bench import report
-from conformance.soak import damage, fuzz, huge, kills, slow, stores
+from conformance.soak import damage, fuzz, huge, kills, requests, slow, stores
 
 RUNS: dict[str, Callable[[Path, float], str]] = {
     "kills": kills.run,
@@ -18,8 +18,12 @@ RUNS: dict[str, Callable[[Path, float], str]] = {
     "damage": damage.run,
     "huge": huge.run,
     "slow": slow.run,
+    "requests": requests.run,
     "fuzz": fuzz.run,
 }
+
+SEEDED = {"requests": requests.run, "fuzz": fuzz.run}
+"""Those that another seed changes."""
 
 
 @click.command()
@@ -36,7 +40,7 @@ def main(only: str | None, scale: float, work: Path | None, seed: int, record: b
         for name in [only] if only else RUNS:
             folder = Path(scratch) / name
             folder.mkdir()
-            run = partial(fuzz.run, seed=seed) if name == "fuzz" else RUNS[name]
+            run = partial(SEEDED[name], seed=seed) if name in SEEDED else RUNS[name]
             found.append(f"{name}: {run(folder, scale)}")
             click.echo(found[-1])
     if record:

@@ -176,6 +176,10 @@ BROWSER_SEARCHES: dict[str, tuple[str, Need]] = {
     f"{JSC}: instances": ("/studies/{S}/instances", all_instances),
     f"{JSC}: instances of all": ("/instances?StudyInstanceUID={S}", all_instances),
     "Slim: worklist": ("/studies?ModalitiesInStudy=SM", the_study),
+    "Slim: filter by name": (
+        "/studies?ModalitiesInStudy=SM&PatientName=Muster&fuzzymatching=true",
+        the_study,
+    ),
     "Slim: filter by number": (
         "/studies?ModalitiesInStudy=SM&AccessionNumber=S26-1&PatientID=SUITE-26&fuzzymatching=true",
         the_study,
@@ -342,6 +346,16 @@ def test_viewers_follow_bulk_data_uris_verbatim(at: Places) -> None:
         assert parts[0].body in alone.body
         named = at.as_python(uri, OCTETS).ok().only_part()
         assert named.body == parts[0].body
+
+
+@pytest.mark.req("REQ-HTTP-18")
+def test_the_javascript_client_reads_a_range_of_bulk_data(at: Places) -> None:
+    uri = at.site.bulk_data_uri()
+    whole = at.as_browser(uri, "application/octet-stream").ok().body
+    range_ = ("Range", "bytes=4-11")
+    answer = at.as_browser(uri, "application/octet-stream", range_).ok(200, 206)
+    assert answer.status == 206
+    assert answer.body == whole[4:12]
 
 
 # -- frames

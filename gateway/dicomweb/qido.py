@@ -32,6 +32,7 @@ from gateway.dicom.dictionary import path_of, tag_of, vr_of
 from gateway.dicom.json_model import Json, dataset_json, match_json, text_json
 from gateway.dicomweb.addresses import root_of
 from gateway.dicomweb.bulk import BulkAnswers
+from gateway.dicomweb.conditional import REVALIDATED, entity_tag, selection
 from gateway.dicomweb.media import JSON_OFFERS, accepted, negotiate
 from gateway.services.query import Found, Search
 
@@ -106,11 +107,16 @@ def blueprint(search: Search, bulk: BulkAnswers) -> Blueprint:
             pieces = _array(found_json(one, asked, root) for one in found)
             first, second = next(pieces), next(pieces, None)  # errors come before the first byte
             if second is None:
-                answer = Response(first, content_type=offer.media_type)
-            else:
+                tag = entity_tag(first.decode(), offer.media_type)
+                chosen = selection(request.environ, tag, REVALIDATED, len(first), ranges=False)
+                body = b"" if chosen.unmodified else first
+                answer = Response(
+                    body, chosen.status, chosen.headers, content_type=offer.media_type
+                )
+            else:  # a tag would have to be known before the first byte
                 long = bulk.guarded(chain([first, second], pieces))
                 answer = Response(long, content_type=offer.media_type)
-            answer.cache_control.no_cache = True
+                answer.headers["Cache-Control"] = REVALIDATED
             if asked.warnings:
                 answer.headers["Warning"] = f'299 slidegate "{_quotable(asked.warnings)}"'
             return answer

@@ -48,7 +48,9 @@ def blueprint(retrieve: Retrieve, objects: Objects, render: Render) -> Blueprint
             if named := [name for name in (*_OF_PICTURES, *_MORE_OF_PICTURES) if name in given]:
                 raise InvalidInput(f"With application/dicom there is no {named[0]}.")
             syntax = given.get("transferSyntax")
-            accept = DICOM if syntax is None else f"{DICOM};transfer-syntax={checked_uid(syntax)}"
+            if syntax not in (None, "*"):  # any: what dicomweb-client (JavaScript) asks for
+                checked_uid(syntax)
+            accept = DICOM if syntax is None else f"{DICOM};transfer-syntax={syntax}"
             return objects.single(objects.acceptable([instance], accept, single=True)[0])
         return _picture(render, instance.key, given, offer)
 

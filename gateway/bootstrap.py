@@ -48,25 +48,6 @@ _HANDS = 3
 _PATIENCE_S = 5
 """Seconds that a stopping server waits for answers under way."""
 
-_LOG = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"lines": {"()": "gateway.telemetry.logs.JsonLines"}},
-    "handlers": {
-        "stderr": {
-            "class": "logging.StreamHandler",
-            "formatter": "lines",
-            "stream": "ext://sys.stderr",
-        }
-    },
-    "root": {"handlers": ["stderr"], "level": "WARNING"},
-    "loggers": {
-        "_granian": {"propagate": True},
-        "granian.access": {"propagate": True},
-        "slidegate.access": {"level": "INFO"},
-    },
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -200,6 +181,7 @@ def serve(settings: Settings, address: Address) -> None:
     from granian.log import LogLevels
 
     from gateway.jobs.local import Announcer
+    from gateway.telemetry.logs import LOGGING
     from gateway.telemetry.sharing import shared_by_processes
 
     make_data_folder(settings.data)
@@ -218,7 +200,7 @@ def serve(settings: Settings, address: Address) -> None:
         respawn_failed_workers=True,
         workers_kill_timeout=_PATIENCE_S,
         log_level=LogLevels.error,
-        log_dictconfig=_LOG,
+        log_dictconfig=LOGGING,
         websockets=False,
     )
     server.on_startup(Announcer(address.url).start)

@@ -72,9 +72,13 @@ def serve(
 def worker(data: Path, database: str, materialise_after: float, end_with: int | None) -> None:
     """Materialise added slides when they are due; 'serve' starts one by itself."""
     with options.importing():
+        from logging.config import dictConfig
+
         from gateway.bootstrap import open_services
         from gateway.jobs.local import end_with_parent, materialise_forever
+        from gateway.telemetry.logs import LOGGING
 
+    dictConfig(LOGGING)
     if end_with is not None:
         end_with_parent(end_with)
     with options.errors_told():
@@ -104,10 +108,14 @@ def watch(
     when it changes. Folders may come and go.
     """
     with options.importing():
+        from logging.config import dictConfig
+
         from gateway.bootstrap import open_watch
         from gateway.jobs.local import end_with_parent
         from gateway.settings import watched_folders
+        from gateway.telemetry.logs import LOGGING
 
+    dictConfig(LOGGING)
     if end_with is not None:
         end_with_parent(end_with)
     with options.errors_told():

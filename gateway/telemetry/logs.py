@@ -11,6 +11,7 @@ import json
 import logging
 import traceback
 from datetime import UTC, datetime
+from typing import Any
 
 
 class JsonLines(logging.Formatter):
@@ -38,3 +39,24 @@ def places(error: BaseException) -> list[str]:
         told += [f"  {one.filename}:{one.lineno} {one.name}" for one in reversed(frames)]
         cause = cause.__cause__ or cause.__context__
     return told
+
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"lines": {"()": JsonLines}},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "lines",
+            "stream": "ext://sys.stderr",
+        }
+    },
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {
+        "_granian": {"propagate": True},
+        "granian.access": {"propagate": True},
+        "slidegate.access": {"level": "INFO"},
+    },
+}
+"""Configuration of all processes that run until they are stopped."""

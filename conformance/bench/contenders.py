@@ -17,6 +17,7 @@ from conformance.bench.load import Load, Target
 from conformance.bench.programs import ProgramFailed, measure
 
 CEILING = "nginx, static files"
+ORTHANC_FRAMES, ORTHANC_TILES = "Orthanc, DICOMweb frames", "Orthanc, /wsi/tiles"
 _TILES_NOTE = "/wsi/tiles of Orthanc is no DICOMweb: it answers with the bare JPEG."
 
 
@@ -62,6 +63,7 @@ class Contender:
     crowd: list[Load] = field(default_factory=list)
     single: list[Load] = field(default_factory=list)
     peaks_mb: list[float] = field(default_factory=list)
+    memory_mb: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,6 @@ def _orthanc(work: Path, source: Path, study: str, notes: list[str]) -> Sequence
             yield Running(server, target, columns)
 
     return [
-        Contender("Orthanc, DICOMweb frames", frames, folder),
-        Contender("Orthanc, /wsi/tiles", tiles, folder),
+        Contender(ORTHANC_FRAMES, frames, folder),
+        Contender(ORTHANC_TILES, tiles, folder),
     ]

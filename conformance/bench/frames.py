@@ -6,9 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from conformance.bench import peers, sizes
+from conformance.bench import lists, peers, sizes
 from conformance.bench.client import VIEWER_ACCEPT
-from conformance.bench.contenders import CEILING, Contender, Field, Running, contenders
+from conformance.bench.contenders import (
+    CEILING,
+    ORTHANC_FRAMES,
+    ORTHANC_TILES,
+    Contender,
+    Field,
+    Running,
+    contenders,
+)
 from conformance.bench.load import Load, random_frames
 from conformance.bench.programs import ProgramFailed, slide, warm
 from conformance.bench.report import Chapter, at_least, at_most, median, spread
@@ -16,7 +24,10 @@ from conformance.bench.report import Chapter, at_least, at_most, median, spread
 _CONNECTIONS = 16
 _SLOW_S, _SLOW_RUN_S = 0.1, 20.0
 _TILE_BYTES = 16_100
-_RATIO, _P99_MS, _SINGLE_MS = 0.15, 25.0, 1.0
+_RATIO, _P99_MS, _SINGLE_MS, _MEMORY_MB = 0.35, 15.0, 1.0, 200.0
+_TIMES = {ORTHANC_TILES: 2.0, ORTHANC_FRAMES: 1000.0}
+"""How many times as many frames as Orthanc, by what it is asked."""
+
 _COLUMNS = (
     "server",
     "frames/s",
@@ -26,12 +37,14 @@ _COLUMNS = (
     "1 client: p50 ms",
     "1 client: p99 ms",
     "peak RSS MB",
+    "memory MB",
 )
 _NOTES = (
     f"wrk -t1 -c1, then wrk -t2 -c{_CONNECTIONS}, keep-alive, random frames of the base level, "
     f"client and server on one machine; Accept: {VIEWER_ACCEPT}.",
     "Each server is started, warmed up, measured and stopped, in turn; median (least-most) of the "
-    "rounds; the ratio is that of the same round; peak RSS is summed over a server's processes.",
+    "rounds; the ratio is that of the same round; peak RSS is summed over a server's processes, "
+    "memory likewise after the load, but pages that several share count once.",
     f"A server that takes more than {_SLOW_S * 1e3:.0f} ms for a frame is measured for at least "
     f"{_SLOW_RUN_S:.0f} s.",
     "Every server gave the same bytes of a probed frame before each round; what it serves was in "
@@ -72,6 +85,7 @@ def run(work: Path, plan: Plan) -> list[Chapter]:
         return [Chapter("Frames over HTTP", ("server",), [wrk.skipped])]
     return [
         _compare(work, plan, wrk.program),
+        lists.compare(work, slide(work, plan.file_bytes, plan.file_bytes // _TILE_BYTES)),
         sizes.compare(work, wrk.program, (plan.few, plan.many), plan.rounds, plan.seconds),
     ]
 
@@ -88,6 +102,11 @@ def _compare(work: Path, plan: Plan, wrk: Path) -> Chapter:
     chapter.rows += [_row(one, ceiling) for one in [*all_.ours, *all_.others]]
     for one in all_.ours:
         _set_goals(chapter, one, ceiling)
+        for other in all_.others:
+            if other.name in _TIMES:
+                times = median(_ratios(one, other.crowd))
+                goal = at_least(f"{one.name}: {other.name}, times", times, _TIMES[other.name], "")
+                chapter.goals.append(goal)
     return chapter
 
 
@@ -106,6 +125,7 @@ def _measure(
         seconds = max(seconds, _SLOW_RUN_S) if slow else seconds
         contender.crowd.append(random_frames(wrk, port, target, _CONNECTIONS, seconds, work))
         contender.peaks_mb.append(running.server.peak_mb())
+        contender.memory_mb.append(running.server.memory_mb())
 
 
 def _check(running: Running, name: str, all_: Field, frame_number: int) -> None:
@@ -135,6 +155,7 @@ def _row(contender: Contender, ceiling: Sequence[Load]) -> list[str]:
         spread([load.p50_ms for load in contender.single], 2),
         spread([load.p99_ms for load in contender.single], 2),
         spread(contender.peaks_mb, 0),
+        spread(contender.memory_mb, 0),
     ]
 
 
@@ -150,3 +171,5 @@ def _set_goals(chapter: Chapter, contender: Contender, ceiling: Sequence[Load]) 
     chapter.goals.append(at_most(f"{name}: p99, {_CONNECTIONS} connections", p99, _P99_MS, " ms"))
     p50 = median([load.p50_ms for load in contender.single])
     chapter.goals.append(at_most(f"{name}: median, one client", p50, _SINGLE_MS, " ms"))
+    memory = median(contender.memory_mb)
+    chapter.goals.append(at_most(f"{name}: memory", memory, _MEMORY_MB, " MB"))

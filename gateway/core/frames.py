@@ -200,6 +200,11 @@ class FrameTableHead:
         return self.pieces * self.ENTRY.size
 
     @property
+    def plain(self) -> bool:
+        """Whether each entry is one range after the prefix: so are nearly all."""
+        return self.pieces == 1 and not self.joints
+
+    @property
     def number_of_frames(self) -> int:
         """Number of frames."""
         return self.crop.grid.count if self.crop else self.count
@@ -230,6 +235,20 @@ class FrameTableHead:
         size = self.entry_size
         return list(self.ENTRY.iter_unpack(table(self.size + (number - 1) * size, size)))
 
+    def entries(self, numbers: Sequence[int], table: Read) -> list[Entry]:
+        """Return several entries, as :meth:`entry` each; those near each other are one read."""
+        first, last = min(numbers), max(numbers)
+        if last - first >= 4 * len(numbers):
+            return [self.entry(number, table) for number in numbers]
+        size = self.entry_size
+        begin = self.size + (first - 1) * size
+        block = table(begin, (last - first + 1) * size)
+
+        def near(offset: int, length: int) -> bytes:
+            return block[offset - begin : offset - begin + length]
+
+        return [self.entry(number, near) for number in numbers]
+
     def length(self, entry: Entry) -> int:
         """Return the bytes of the bit stream of an entry; see :meth:`bitstream`."""
         pieces = sum(length for _, length in entry)
@@ -246,7 +265,7 @@ class FrameTableHead:
             Return the bytes of the stored table and of what it points into at
             ``(offset, length)``.
         """
-        if self.pieces == 1 and not self.joints:  # nearly all frames
+        if self.plain:
             offset, length = pieces[0]
             if offset >= 0:
                 return self.prefix + source(offset, length)

@@ -58,11 +58,12 @@ class BulkAnswers:
             if size >= (wanted := _LARGE if self._under_way <= _FEW else _SMALL):
                 whole = b"".join(waiting)
                 waiting.clear()
-                for start in range(0, size - size % wanted, wanted):
-                    yield whole[start : start + wanted]
-                if rest := whole[size - size % wanted :]:
-                    waiting.append(rest)
-                size = len(rest)
+                if size < 2 * wanted:  # most are made of small pieces
+                    yield whole
+                else:
+                    for start in range(0, size, wanted):
+                        yield whole[start : start + wanted]
+                size = 0
                 del whole, piece
         if waiting:
             yield b"".join(waiting)

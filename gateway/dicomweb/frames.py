@@ -71,7 +71,7 @@ class FrameLane:
         """Serve one request."""
         path, found, listed = environ["PATH_INFO"].rpartition("/frames/")
         listed = listed.removesuffix("/")
-        if not (found and listed) or "/" in listed or not _INSTANCE.match(path):
+        if not (found and listed) or "/" in listed or not (uids := _uids(path)):
             return self._rest(environ, start_response)
         environ[ROUTE] = FRAMES_ROUTE
         if (method := environ["REQUEST_METHOD"]) == "OPTIONS":
@@ -81,7 +81,7 @@ class FrameLane:
             if method not in _METHODS:
                 raise MethodNotAllowed(_METHODS)
             frame_numbers = listed_frames(listed)
-            status, headers, body = self._answer(_key(path), frame_numbers, environ)
+            status, headers, body = self._answer(_key(uids), frame_numbers, environ)
             if method == "GET" and status.startswith("200"):
                 environ[FRAMES] = len(frame_numbers)
         except Exception as error:  # told once, here as in the other application
@@ -94,11 +94,10 @@ class FrameLane:
     ) -> Answer:
         instance = self._retrieve.instance(key)
         syntax = instance.transfer_syntax
-        offer = frame_offer(
-            _accept(environ), syntax, MEDIA_TYPES[syntax], single=len(frame_numbers) == 1
-        )
+        single = len(frame_numbers) == 1
+        offer = frame_offer(_accept(environ), syntax, MEDIA_TYPES[syntax], single)
         location = f"{instance_url(root_of(environ), key)}/frames/"
-        if len(frame_numbers) == 1:
+        if single:
             return self._single(instance, frame_numbers[0], offer, location, environ)
         multipart = Multipart(offer)
         form = self._form(offer, instance)
@@ -157,10 +156,15 @@ def _told(error: Exception) -> Answer:
 
 
 @lru_cache(4096)
-def _key(path: str) -> InstanceKey:
+def _uids(path: str) -> tuple[str, str, str] | None:
+    """Return what stands for UIDs in the path of an instance; None for other paths."""
     match = _INSTANCE.match(path)
-    assert match is not None
-    return InstanceKey(*map(checked_uid, match.groups()))
+    return (match[1], match[2], match[3]) if match else None
+
+
+@lru_cache(4096)
+def _key(uids: tuple[str, str, str]) -> InstanceKey:
+    return InstanceKey(*map(checked_uid, uids))
 
 
 def _as_stored(frame: bytes) -> bytes:
@@ -175,6 +179,8 @@ def listed_frames(listed: str) -> list[int]:
     InvalidInput
         If it is no such list, or too long.
     """
+    if listed.isascii() and listed.isdecimal() and len(listed) < 11 and (one := int(listed)):
+        return [one]  # nearly all lists
     texts = listed.replace("%2C", ",").replace("%2c", ",").split(",")
     if len(texts) > MOST_FRAMES:
         raise InvalidInput(f"At most {MOST_FRAMES} frames can be asked for at once.")

@@ -210,7 +210,10 @@ def frame_offers(transfer_syntax: str, stored_type: str, *, single: bool) -> tup
 
 @lru_cache(256)
 def frame_offer(
-    accept: str | None, transfer_syntax: str, stored_type: str, *, single: bool
+    accept: str | None,
+    transfer_syntax: str,
+    stored_type: str,
+    single: bool,
 ) -> Offer:
     """Choose how frames are given; see :func:`negotiate` and :func:`frame_offers`."""
     return negotiate(accept, frame_offers(transfer_syntax, stored_type, single=single))

@@ -6,11 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from gateway.core.frames import FrameTableHead
+from gateway.core.frames import Entry, FrameTableHead
 from gateway.core.instances import Instance
 from gateway.core.storage import Blob, BlobStore
 from gateway.dicom.crops import Cut, RecentCuts
 from gateway.services.links import Links
+
+_RUN, _GAP = 1 << 18, 4096
+"""Bytes that one read may get of several frames, and bytes between two of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +72,22 @@ class FrameReader:
         if self._head.crop:
             return self._all_cut(places)
         head, table = self._head, self._table
-        entries = [head.entry(number, table.read) for number, _ in places]
+        entries = head.entries([number for number, _ in places], table.read)
         sizes = [head.length(entry) for entry in entries]
-        frames = (head.bitstream(entry, table.read, self._blob.read) for entry in entries)
-        return Frames(sizes, started(frames))
+        return Frames(sizes, started(self._in_turn(entries)))
+
+    def _in_turn(self, entries: Sequence[Entry]) -> Iterator[bytes]:
+        """Yield bit streams; those that lie side by side are read at once."""
+        head, table, blob = self._head, self._table, self._blob
+        for run in _runs(entries) if head.plain else ([entry] for entry in entries):
+            if len(run) == 1:
+                yield head.bitstream(run[0], table.read, blob.read)
+                continue
+            begin = run[0][0][0]
+            stop = sum(run[-1][0])
+            view = memoryview(blob.read(begin, stop - begin))
+            for ((offset, length),) in run:
+                yield b"".join((head.prefix, view[offset - begin : offset - begin + length]))
 
     def _bitstream(self, place: tuple[int, int]) -> bytes:
         number, inside = place
@@ -96,10 +111,28 @@ class FrameReader:
                 scratch.append(frame)
                 sizes.append(len(frame))
             held = stack.pop_all()
-        return Frames(sizes, started(_in_turn(held, scratch, sizes)))
+        return Frames(sizes, started(_scratched(held, scratch, sizes)))
 
 
-def _in_turn(held: ExitStack, blob: Blob, sizes: Sequence[int]) -> Iterator[bytes]:
+def _runs(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """Yield entries of one piece in their order, together what one read gets."""
+    run: list[Entry] = []
+    begin = end = 0
+    for entry in entries:
+        ((offset, length),) = entry
+        beside = begin >= 0 and end <= offset <= end + _GAP and offset + length - begin <= _RUN
+        if run and not beside:
+            yield run
+            run = []
+        if not run:
+            begin = offset
+        run.append(entry)
+        end = offset + length
+    if run:
+        yield run
+
+
+def _scratched(held: ExitStack, blob: Blob, sizes: Sequence[int]) -> Iterator[bytes]:
     with held:
         place = 0
         for size in sizes:

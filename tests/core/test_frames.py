@@ -75,6 +75,7 @@ def test_a_frame_is_its_prefix_and_its_pieces_with_their_joints(
     for number, frame in enumerate(frames, 1):
         assert head.place(number) == (number, 0)
         entry = head.entry(number, reader(stored))
+        assert head.entries([number, 1, number], reader(stored))[::2] == [entry, entry]
         assert head.bitstream(entry, reader(stored), reader(source)) == frame
         assert head.length(entry) == len(frame)
         assert table.bitstream(number, reader(source)) == frame

@@ -183,9 +183,9 @@ def test_a_type_is_answered_under_the_name_that_it_was_asked_for(
     syntax: str, names: tuple[str, ...]
 ) -> None:
     stored = MEDIA_TYPES[syntax]
-    assert frame_offer("*/*", syntax, stored, single=True).media_type == names[0]
+    assert frame_offer("*/*", syntax, stored, True).media_type == names[0]
     for name in names:
         for accept in (name, f"{name}; transfer-syntax={syntax}", f"{name}; transfer-syntax=*"):
-            assert frame_offer(accept, syntax, stored, single=True) == Offer(name, False, syntax)
+            assert frame_offer(accept, syntax, stored, True) == Offer(name, False, syntax)
         parts = f'multipart/related; type="{name}"; transfer-syntax={syntax}'
-        assert frame_offer(parts, syntax, stored, single=False) == Offer(name, True, syntax)
+        assert frame_offer(parts, syntax, stored, False) == Offer(name, True, syntax)

@@ -19,8 +19,8 @@ from gateway.core.storage import Buffer
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 UNDEFINED = 0xFFFFFFFF
 
-MOST_ELEMENTS = 1 << 21
-"""Elements and items of one data set: some hundred thousand frames with a position each."""
+MOST_ELEMENTS = 1 << 23
+"""Elements and items of one data set: half a million frames with a position each."""
 
 DEEPEST = 32
 """Sequences within sequences; the deepest of the standard have about eight."""

@@ -83,7 +83,8 @@ def header_json(
     """
     encoder = _Encoder(header, f"{ROOT}{instance_path}/bulkdata/", inline)
     texts = {tag: f'"{tag:08X}":{json.dumps(one)}' for tag, one in sorted((added or {}).items())}
-    yield from encoder.streamed(encoder.outermost, "", encoder.around, texts)
+    extent, around = encoder.outermost()
+    yield from encoder.streamed(extent, "", around, texts)
 
 
 class _Encoder(HeaderWalk):

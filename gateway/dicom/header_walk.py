@@ -56,22 +56,25 @@ class HeaderWalk:
     ----------
     data
         The header.
-
-    Attributes
-    ----------
-    outermost : Extent
-        Of the data set.
-    around : Surroundings
-        Of its elements.
     """
 
     def __init__(self, data: Header) -> None:
         self.data = data
         self.heads: dict[bytes, tuple[int, str, bool]] = {}
+
+    def outermost(self) -> tuple[Extent, Surroundings]:
+        """Return where the data set lies, and what is around its elements.
+
+        Raises
+        ------
+        InvalidDataset
+            If the header is no Part 10 stream.
+        """
+        data = self.data
         window = Window(lambda at, count: data[at : at + count], len(data), 1 << 12)
         transfer_syntax, start = file_meta(window)
-        self.outermost: Extent = start, len(data), False
-        self.around = Surroundings(implicit=transfer_syntax == ImplicitVRLittleEndian)
+        around = Surroundings(implicit=transfer_syntax == ImplicitVRLittleEndian)
+        return (start, len(data), False), around
 
     def head(self, place: int, stop: int, around: Surroundings) -> Element:
         """Return the element, or the end of an item, at a place."""
@@ -184,6 +187,33 @@ def _checked(element: Element, stop: int) -> Element:
     return element
 
 
+def beginning_of(items: bytes, most: int, *, implicit: bool) -> tuple[bytes, int]:
+    """Return the first items of a sequence, and how many it has.
+
+    Parameters
+    ----------
+    items
+        Value of the sequence, without a delimiter at its end.
+    most
+        Items that are returned at most.
+    implicit
+        Whether VRs are implicit.
+
+    Raises
+    ------
+    InvalidDataset
+        If the value is no sequence.
+    """
+    walk, around = HeaderWalk(items), Surroundings(implicit=implicit)
+    place, stop, number = 0, len(items), 0
+    while (item := walk.item(place, (0, len(items), False))) is not None:
+        place = walk.after_item(item, walk.turned(item, around))
+        number += 1
+        if number == most:
+            stop = place
+    return items[:stop], number
+
+
 def binary_at(header: Header, path: str) -> tuple[int, int] | None:
     """Return offset and length of a binary value in a header, or None if there is none.
 
@@ -200,7 +230,7 @@ def binary_at(header: Header, path: str) -> tuple[int, int] | None:
     if len(outer) % 2 or not all(map(_STEP.match, tags)):
         return None
     walk = HeaderWalk(header)
-    extent, around = walk.outermost, walk.around
+    extent, around = walk.outermost()
     for tag, number in steps:
         if not (number.isascii() and number.isdecimal() and len(number) <= _LONGEST_NUMBER):
             return None

@@ -12,8 +12,10 @@ from io import BytesIO
 
 import numpy as np
 from pydicom.charset import python_encoding
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import dcmread
+from pydicom.tag import BaseTag
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -40,6 +42,8 @@ MOST_HEADER_BYTES = 256 << 20
 """A header is held in memory; one of half a million frames with a position each has 150 MB."""
 
 _PREAMBLE = 132
+_PIECE = 1 << 20
+_LONG_SEQUENCE = 1 << 16
 _WIDTH, _ITEM_WIDTH = 1 << 16, 1 << 12
 """Bytes read at once: of the header, and around the heads of fragments."""
 
@@ -115,6 +119,7 @@ def read_part10(read: Callable[[int, int], Buffer], size: int) -> ReadPart10:
     walk = ElementWalk(window, size, implicit=transfer_syntax == ImplicitVRLittleEndian)
     tags: set[int] = set()
     group: list[Element] = []
+    found: list[Element] = []
     for element in walk.elements(start):
         if element.tag >> 16 == 0x7FE0:
             group.append(element)
@@ -124,13 +129,14 @@ def read_part10(read: Callable[[int, int], Buffer], size: int) -> ReadPart10:
             break
         else:
             _check_header_element(window, element, tags)
+            found.append(element)
     if group and group[-1].tag not in _PIXEL_DATA:
         raise InvalidDataset("The stream has an offset table and no pixel data.")
     end = group[0].start if group else size
     if end > MOST_HEADER_BYTES:
         raise InvalidDataset(f"The header is larger than {MOST_HEADER_BYTES >> 20} MiB.")
-    header = bytes(read(0, end))
-    dataset = _decoded(header, tags)
+    header = b"".join(bytes(read(at, min(_PIECE, end - at))) for at in range(0, end, _PIECE))
+    dataset = _decoded(header, found)
     if not group:
         return ReadPart10(header, dataset, transfer_syntax, None)
     frames, wrong_offsets, stop = _frames(window, dataset, transfer_syntax, group)
@@ -195,10 +201,30 @@ def _printable(text: str) -> str:
     return repr(text[:64])
 
 
-def _decoded(header: bytes, tags: set[int]) -> Dataset:
+def _decoded(header: bytes, elements: list[Element]) -> Dataset:
+    """Decode a header; long sequences are not read before they are asked for.
+
+    The library does so itself if a sequence states its length, and builds it at once if not: an
+    item for each frame takes some kilobytes.
+    """
+    long: list[RawDataElement] = []
+    kept, place = [], 0
+    stops = [*(element.start for element in elements[1:]), len(header)]
+    for element, stop in zip(elements, stops, strict=False):
+        unstated = element.vr == b"SQ" and element.length == UNDEFINED
+        if unstated and stop - element.start > _LONG_SEQUENCE:
+            value = header[element.value : stop - 8]  # without its delimiter
+            implicit = element.value == element.start + 8
+            vr = None if implicit else "SQ"
+            tag = BaseTag(element.tag)
+            long.append(RawDataElement(tag, vr, len(value), value, 0, implicit, True))
+            kept.append(header[place : element.start])
+            place = stop
     try:
-        dataset = dcmread(BytesIO(header))
-        same = set(dataset.keys()) == tags
+        dataset = dcmread(BytesIO(b"".join([*kept, header[place:]]) if kept else header))
+        for raw in long:
+            dataset[raw.tag] = raw
+        same = set(dataset.keys()) == {element.tag for element in elements}
     except Exception as error:  # whatever a library stumbles over, the object is not readable
         raise InvalidDataset("The data set of the DICOM object cannot be read.") from error
     if not same:

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.encaps import generate_frames
 
 from gateway.core.errors import GatewayError, InvalidDataset, UnsupportedTransferSyntax
 from gateway.core.frames import FrameTable
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE
+from gateway.dicom.gate.items import Item
 from gateway.dicom.part10 import Part10
 from gateway.dicom.reader import ReadPart10, read_part10
 from tests.conftest import SHARED
@@ -404,3 +405,27 @@ def test_a_real_native_file_is_read_as_others_read_it() -> None:
         pytest.skip("the folder with real slides is not beside the project")
     found = read(path.read_bytes())
     assert b"".join(frames_in(path.read_bytes(), found.frames)) == dcmread(path).PixelData
+
+
+@pytest.mark.req("REQ-META-08")
+@pytest.mark.parametrize("undefined", [False, True])
+def test_an_item_for_each_of_many_frames_is_not_read_at_once(undefined: bool) -> None:
+    count = 20_000
+    dataset, position, group = small_dataset(count), Dataset(), Dataset()
+    position.RowPositionInTotalImagePixelMatrix = 7
+    group.PlanePositionSlideSequence = [position]
+    group.is_undefined_length_sequence_item = undefined
+    dataset.PerFrameFunctionalGroupsSequence = [group] * count
+    dataset["PerFrameFunctionalGroupsSequence"].is_undefined_length = undefined
+    stream = header_of(dataset, EXPLICIT_VR_LITTLE_ENDIAN) + native(bytes(18 * count))
+    tracemalloc.start()
+    found = read(stream)
+    item = Item(found.dataset)
+    assert item.length("PerFrameFunctionalGroupsSequence") == count
+    assert len(item.items("PerFrameFunctionalGroupsSequence")) == 1000
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 6 * len(stream) + (8 << 20)
+    groups = found.dataset.PerFrameFunctionalGroupsSequence
+    assert len(groups) == count
+    assert groups[-1].PlanePositionSlideSequence == [position]

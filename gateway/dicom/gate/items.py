@@ -22,6 +22,9 @@ from pydicom.sequence import Sequence as DicomSequence
 from pydicom.valuerep import TEXT_VR_DELIMS
 from pydicom.values import convert_SQ
 
+from gateway.core.errors import InvalidDataset
+from gateway.dicom.header_walk import beginning_of
+
 Element = DataElement | RawDataElement
 
 TEXT = frozenset(
@@ -54,6 +57,7 @@ DEEPEST = 64
 _MALFORMED = (
     ArithmeticError,
     AttributeError,
+    InvalidDataset,
     EOFError,
     LookupError,
     NotImplementedError,
@@ -213,14 +217,20 @@ class Item:
     def _read_items(self, tag: int, keyword: str) -> tuple[Item, ...]:
         if self.depth >= DEEPEST:
             return ()
+        element, most = self.elements[tag], _MOST.get(keyword)
         try:
-            sequence = _sequence_of(self.elements[tag])
+            if most is not None and isinstance(element, RawDataElement) and element.value:
+                value, self._lengths[tag] = beginning_of(
+                    element.value, most, implicit=element.is_implicit_VR
+                )
+                element = element._replace(value=value, length=len(value))
+            sequence = _sequence_of(element)
         except _MALFORMED:
             return ()
-        self._lengths[tag] = len(sequence)
+        self._lengths.setdefault(tag, len(sequence))
         return tuple(
             Item(item, f"{self.place}{keyword}[{number}].", self)
-            for number, item in enumerate(islice(sequence, _MOST.get(keyword)))
+            for number, item in enumerate(islice(sequence, most))
         )
 
     def length(self, keyword: str) -> int:

@@ -155,13 +155,19 @@ class _Source:
 
 
 class Render:
-    """Makes pictures of instances, frames, series and studies."""
+    """Makes pictures of instances, frames, series and studies.
+
+    Attributes
+    ----------
+    busy : threading.Semaphore
+        Places for requests under way.
+    """
 
     def __init__(self, index: Index, store: BlobStore, retrieve: Retrieve) -> None:
         self._index = index
         self._retrieve = retrieve
         self._read = lru_cache(_REMEMBERED)(lambda header: read_raster(store.get(header)))
-        self._waiting = threading.Semaphore(MOST_WAITING)
+        self.busy = threading.Semaphore(MOST_WAITING)
         self._working = threading.Semaphore(MOST_AT_ONCE)
 
     def instance(self, key: InstanceKey, wanted: Wanted) -> Picture:
@@ -356,7 +362,7 @@ class Render:
     def _place(self) -> Iterator[None]:
         """Hold one of the few places in which pictures are made."""
         busy = Unavailable("Too many pictures are being made; try again soon.")
-        if not self._waiting.acquire(blocking=False):
+        if not self.busy.acquire(blocking=False):
             raise busy
         try:
             if not self._working.acquire(timeout=_PATIENCE_S):
@@ -366,7 +372,7 @@ class Render:
             finally:
                 self._working.release()
         finally:
-            self._waiting.release()
+            self.busy.release()
 
     def _source(
         self, instance: Instance, raster: Raster, view: View, *, exactly: bool

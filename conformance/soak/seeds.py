@@ -154,6 +154,18 @@ def _gate(scratch: Path) -> list[bytes]:
     return [sample.encoded() for sample in samples]
 
 
+def _incoming(_: Path) -> list[bytes]:
+    """Return bodies in several framings."""
+    part = b"--fuzz\r\nContent-Type: application/dicom\r\n\r\nDICM\r\n--fuz\r\n"
+    plain = part + part + b"--fuzz--"
+    return [
+        plain,
+        b"preamble\r\n" + plain + b"\r\nepilogue",
+        plain.replace(b"\r\n", b"\n"),
+        b'\r\n--fuzz \t\r\nA: b;\r\n c="d;\\"e"\r\n\r\n\r\n--fuzz\r\n\r\n\r\n--fuzz-- \r\n',
+    ]
+
+
 _SEEDS: dict[str, Callable[[Path], list[bytes]]] = {
     "converters.formats.svs": _svs,
     "jpeg": _jpeg,
@@ -161,4 +173,5 @@ _SEEDS: dict[str, Callable[[Path], list[bytes]]] = {
     "cut": _cut,
     "part10": _part10,
     "gate": _gate,
+    "incoming": _incoming,
 }

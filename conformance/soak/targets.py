@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 from conformance.soak.slides import SLIDES, FuzzedSlide
@@ -16,13 +17,17 @@ from converters.codecs.jpeg import frame_prefix, join_strips
 from converters.library import ScannerFiles
 from converters.sources import FORMATS
 from gateway.core.bitstreams import jpeg_2000_frame, jpeg_frame, restart_intervals, states_rgb
-from gateway.core.errors import GatewayError, InvalidDataset
+from gateway.core.errors import GatewayError, InvalidDataset, InvalidInput
 from gateway.core.frames import Crop, TileGrid
 from gateway.dicom.gate import Outcome, examine, summarise
 from gateway.dicom.part10 import encode_header
 from gateway.dicom.reader import ReadPart10, read_part10
+from gateway.dicomweb.incoming import IncomingParts, content_type
 
 _EOI = b"\xff\xd9"
+BOUNDARY = "fuzz"
+"""That of the bodies that are taken apart."""
+
 _MEMORY_DISK = Path("/dev/shm")
 
 
@@ -145,6 +150,27 @@ def _gate(data: bytes) -> None:
         raise InvalidDataset(" ".join(finding.message for finding in verdict.findings))
 
 
+def _incoming(data: bytes) -> None:
+    """Take the body of a store apart; the same parts come of it whatever pieces it comes in."""
+    step = data[0] + 1 if data else 1
+    assert _parts(data, step) == _parts(data, len(data) + 1)
+    for _ in IncomingParts(BytesIO(data).read, BOUNDARY):
+        pass
+
+
+def _parts(data: bytes, step: int) -> list[tuple[str, bytes]]:
+    """Return the parts as far as they can be read, and the kind of error that ended them."""
+    stream, found = BytesIO(data), list[tuple[str, bytes]]()
+    try:
+        for part in IncomingParts(lambda count: stream.read(min(step, count)), BOUNDARY):
+            kind, _ = content_type(part.headers.get("content-type", ""))
+            chunks = [bytes(buffer) for chunk in part.chunks for buffer in chunk]
+            found.append((kind, b"".join(chunks)))
+    except InvalidInput as error:
+        found.append((error.code, b""))
+    return found
+
+
 _OPENED_BY_OPENSLIDE = {"converters.formats.vms", "converters.formats.mirax"}
 """Its readers are not ours, and slower."""
 
@@ -160,6 +186,7 @@ TARGETS = {
     "jpeg2000": Target(_jpeg_2000, 250_000),
     "part10": Target(_part10, 300_000),
     "gate": Target(_gate, 60_000),
+    "incoming": Target(_incoming, 300_000),
     **({"cut": Target(_cut, 100_000)} if lossless.available() else {}),
 }
 """By name; a scanner's format is named by its module."""

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 _LONG_ANSWERS = 192
 """How many of a process's threads long answers may take; single frames need only a moment."""
 
-_STORES = 8
-"""How many of a process's threads stores may take."""
-
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -86,7 +83,7 @@ def http_application(
         instances.blueprint(use.retrieve, objects),
         qido.blueprint(use.search, bulk),
         rendered.blueprint(use.render),
-        stow.blueprint(use.receive, _STORES),
+        stow.blueprint(use.receive),
         capabilities.blueprint(),
     ):
         app.register_blueprint(door, url_prefix=ROOT)

@@ -12,12 +12,10 @@ from dataclasses import dataclass
 
 from gateway.core.errors import BrokenOff, InvalidInput
 from gateway.core.storage import Buffer
+from gateway.dicomweb.limits import MOST_PART_HEADER_BYTES
 
 _READ = 1 << 18
 """Bytes asked of the connection at once."""
-
-MOST_HEADER_BYTES = 16 << 10
-"""Length of the headers of one part."""
 
 _MOST_PREAMBLE = 64 << 10
 _LONGEST_PADDING = 64
@@ -137,12 +135,14 @@ class IncomingParts(Iterator[IncomingPart]):
         self._buffer = self._newline + self._buffer[self._place :]  # there may be none at all
         self._place = 0
         while (found := self._buffer.find(end)) < 0:
-            if len(self._buffer) > MOST_HEADER_BYTES:
-                raise InvalidInput(f"A part has more than {MOST_HEADER_BYTES} bytes of headers.")
+            if len(self._buffer) > MOST_PART_HEADER_BYTES:
+                raise InvalidInput(
+                    f"A part has more than {MOST_PART_HEADER_BYTES} bytes of headers."
+                )
             if not self._more(_READ):
                 raise BrokenOff()
-        if found > MOST_HEADER_BYTES:
-            raise InvalidInput(f"A part has more than {MOST_HEADER_BYTES} bytes of headers.")
+        if found > MOST_PART_HEADER_BYTES:
+            raise InvalidInput(f"A part has more than {MOST_PART_HEADER_BYTES} bytes of headers.")
         self._place = found + len(end)
         text = re.sub(r"\r?\n[ \t]+", " ", self._buffer[:found].decode("latin-1"))
         lines = (line.partition(":") for line in text.splitlines())
@@ -188,6 +188,11 @@ class IncomingParts(Iterator[IncomingPart]):
             raise BrokenOff() from error
         self._buffer = self._buffer + more if self._buffer else more
         return bool(more)
+
+
+def _check_headers(size: int) -> None:
+    if size > MOST_PART_HEADER_BYTES:
+        raise InvalidInput(f"A part has more than {MOST_PART_HEADER_BYTES} bytes of headers.")
 
 
 def _beginning(delimiter: bytes, buffer: bytes, start: int) -> int:

@@ -43,6 +43,12 @@ MOST_PARTS = 10_000
 MOST_OBJECT_BYTES = 1 << 40
 """Length of one object."""
 
+MOST_PART_HEADER_BYTES = 16 << 10
+"""Length of the headers of one part."""
+
+MOST_STORES = 16
+"""Stores that one process takes at once; each occupies a thread and some megabytes."""
+
 MOST_NATIVE_BYTES = 1 << 30
 """Pixel data up to which an instance is given without the compression that it is stored in."""
 
@@ -62,6 +68,8 @@ LIMITS = {
     ),
     "native": Limit(MOST_NATIVE_BYTES, "bytes of pixel data of an instance decompressed", 406),
     "parts": Limit(MOST_PARTS, "objects in one request", 413),
+    "part-headers": Limit(MOST_PART_HEADER_BYTES, "bytes of headers of one part", 400),
+    "stores": Limit(MOST_STORES, "stores at once in one process of the server", 503),
     "object": Limit(MOST_OBJECT_BYTES, "bytes of one object that is stored", 413),
 }
 

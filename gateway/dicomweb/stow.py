@@ -23,28 +23,24 @@ from gateway.core.instances import checked_uid
 from gateway.dicom.json_model import Json
 from gateway.dicomweb.addresses import STUDY, instance_url, root_of
 from gateway.dicomweb.incoming import Chunks, IncomingPart, IncomingParts, content_type
-from gateway.dicomweb.limits import MOST_OBJECT_BYTES, MOST_PARTS
+from gateway.dicomweb.limits import MOST_OBJECT_BYTES, MOST_PARTS, MOST_STORES
 from gateway.dicomweb.media import DICOM, DICOM_JSON, JSON_OFFERS, accepted, negotiate
 from gateway.dicomweb.observed import RECEIVED
 from gateway.dicomweb.problems import RETRY_AFTER_S
 from gateway.services.receive import Receive, Received
 
 _MOST_TOLD = 10
-"""Refusals and warnings that are told in headers; what is refused stands in the body anyway."""
+_LONGEST = 200
+"""Refusals and warnings that are told in headers, and the characters of each: proxies take some
+kilobytes of headers. What is refused stands in the body anyway."""
 
 _log = logging.getLogger(__name__)
 
 
-def blueprint(receive: Receive, at_once: int) -> Blueprint:
-    """Return the routes.
-
-    Parameters
-    ----------
-    at_once
-        How many stores there may be under way in this process; each occupies a thread.
-    """
+def blueprint(receive: Receive) -> Blueprint:
+    """Return the routes."""
     routes = Blueprint("stow", __name__)
-    places = threading.Semaphore(at_once)
+    places = threading.Semaphore(MOST_STORES)
 
     def store(study: str | None = None) -> Response:
         parts = _parts(study)
@@ -153,7 +149,7 @@ def _answer(outcomes: _Outcomes, root: str) -> Response:
     """
     body = json.dumps(_response_module(outcomes, root))
     answer = Response(body, outcomes.status, content_type=DICOM_JSON)
-    for text in _warnings(outcomes)[:_MOST_TOLD]:
+    for text in _warnings(outcomes):
         answer.headers.add("Warning", f'299 slidegate "{text}"')
     if any(isinstance(error, Unavailable) for error in outcomes.refused):
         answer.headers["Retry-After"] = RETRY_AFTER_S
@@ -165,8 +161,9 @@ def _warnings(outcomes: _Outcomes) -> list[str]:
     told = [f"{_name(error)}{error.detail}" for error in outcomes.refused]
     for one in outcomes.stored:
         told += [f"{one.key.instance}: {text}" for text in one.remarks]
-    printable = (text.encode("ascii", "replace").decode() for text in told)
-    return [" ".join(text.split()).replace("\\", "/").replace('"', "'") for text in printable]
+    printable = (text.encode("ascii", "replace").decode() for text in told[:_MOST_TOLD])
+    plain = (" ".join(text.split()).replace("\\", "/").replace('"', "'") for text in printable)
+    return [text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..." for text in plain]
 
 
 def _name(error: GatewayError) -> str:

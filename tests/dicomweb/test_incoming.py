@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import BrokenOff, InvalidInput
-from gateway.dicomweb.incoming import MOST_HEADER_BYTES, IncomingParts, content_type
+from gateway.dicomweb.incoming import IncomingParts, content_type
+from gateway.dicomweb.limits import MOST_PART_HEADER_BYTES
 
 B = "0f3cf5c0-70e0-41ef"
 Parts = list[tuple[dict[str, str], bytes]]
@@ -167,8 +168,8 @@ def test_a_part_that_nobody_reads_is_skipped() -> None:
         (framed([b"x"]), ""),
         (framed([b"x"]), "x" * 500),
         (framed([b"x"]), "\u00fc"),
-        (f"--{B}\r\nX: ".encode() + b"x" * MOST_HEADER_BYTES + b"\r\n\r\n", B),
-        (f"--{B}\r\n".encode() + b"X: y\r\n" * MOST_HEADER_BYTES, B),
+        (f"--{B}\r\nX: ".encode() + b"x" * MOST_PART_HEADER_BYTES + b"\r\n\r\n", B),
+        (f"--{B}\r\n".encode() + b"X: y\r\n" * MOST_PART_HEADER_BYTES, B),
     ],
 )
 def test_what_is_not_framed_is_refused(body: bytes, boundary: str) -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,12 @@ import requests
 from dicomweb_client import DICOMwebClient
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
+from werkzeug.test import Client, TestResponse
 
 from conformance.bench.objects import annotations_of, report_of
+from gateway.bootstrap import load_application
+from gateway.dicomweb import stow
+from gateway.settings import Settings
 from tests.conftest import Server, serving
 from tests.dicomweb.test_incoming import framed
 from tests.services.test_kinds import binary, parametric_map
@@ -400,3 +405,29 @@ def test_the_answer_is_small_for_many_parts(archive: Server) -> None:
     assert answer.status_code == 409
     assert len(reasons(answer, OTHER)) == 50
     assert len(json.dumps(dict(answer.headers))) < 4000
+
+
+# -- limits
+
+
+@pytest.mark.req("REQ-STOW-03")
+def test_what_is_too_large_is_refused(
+    image: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Client(load_application(Settings(tmp_path / "data"), "http://localhost"))
+    monkeypatch.setattr(stow, "MOST_PARTS", 2)
+    monkeypatch.setattr(stow, "MOST_OBJECT_BYTES", len(image.stream))
+
+    def sent(*parts: bytes) -> TestResponse:
+        body = framed(list(parts), boundary=B)
+        return client.post("/dicom-web/studies", data=body, headers={"Content-Type": JAVASCRIPT})
+
+    too_long = sent(image.stream + bytes(2))
+    assert too_long.status_code == 413
+    assert too_long.json is not None
+    assert too_long.json[OTHER]["Value"][0]["00081197"]["Value"] == [0xA700]
+    mixed = sent(image.stream + bytes(2), image.stream)
+    assert mixed.status_code == 202
+    others = [new(image.stream).stream[: len(image.stream)] for _ in range(3)]
+    assert sent(*others).status_code == 202
+    assert len(json.loads(client.get("/dicom-web/instances").data)) == 3

@@ -32,7 +32,7 @@ class Selection:
         Line of the status: 200, 206 or 304.
     headers
         ``ETag`` and ``Cache-Control``; with a known size ``Accept-Ranges`` and
-        ``Content-Length``; ``Content-Range`` with 206.
+        ``Content-Length``; ``Content-Range`` with 206; ``Vary`` where there are no ranges.
     start, stop
         Which bytes are wanted, the last one excluded; ``stop`` is None if the size is not known.
     """
@@ -102,6 +102,10 @@ def selection(
     if (wanted := environ.get("HTTP_IF_MATCH")) and not _names(wanted, etag, weakly=False):
         raise PreconditionFailed("The resource is not in the state that If-Match names.")
     headers = [("ETag", etag), ("Cache-Control", cache_control)]
+    if size is None or not ranges:
+        # A cache may cut ranges out of a whole that it keeps (RFC 9111 3.4), as browsers do;
+        # a piece of a multipart body is of no use to anybody.
+        headers.append(("Vary", "Range"))
     if (known := environ.get("HTTP_IF_NONE_MATCH")) and _names(known, etag, weakly=True):
         return Selection("304 Not Modified", headers, 0, 0)
     if size is None:

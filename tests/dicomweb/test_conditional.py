@@ -53,6 +53,17 @@ def test_unmodified_is_told_only_to_who_asks(headers: dict[str, str]) -> None:
     }
 
 
+@pytest.mark.req("REQ-HTTP-18")
+def test_caches_cut_no_ranges_out_of_what_has_none() -> None:
+    for found in (
+        selection(request(), TAG, UNCHANGING, 10, ranges=False),
+        selection(request(If_None_Match=TAG), TAG, REVALIDATED, 10, ranges=False),
+        selection(request(Range="bytes=1-2"), TAG, REVALIDATED),
+    ):
+        assert ("Vary", "Range") in found.headers
+        assert found.status != "206 Partial Content"
+
+
 @pytest.mark.req("REQ-HTTP-17")
 def test_a_state_that_is_gone_is_refused() -> None:
     assert not selection(request(If_Match=TAG), TAG, UNCHANGING, 10).unmodified

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from conformance.suite import caching, frames, http, instances, metadata, qido, rendered, store
+from conformance.suite import (
+    caching,
+    frames,
+    http,
+    instances,
+    metadata,
+    qido,
+    rendered,
+    store,
+    stored,
+    uploads,
+)
 from conformance.suite.checks import Outcome, outcomes
 from conformance.suite.site import Site
 
-SECTIONS = (http, caching, qido, metadata, frames, instances, rendered, store)
+SECTIONS = (http, caching, qido, metadata, frames, instances, rendered, store, stored)
 """The modules whose checks are registered."""
 
 
@@ -21,5 +32,5 @@ def run(site: Site, only: Sequence[str] = ()) -> Iterator[Outcome]:
         Beginnings of requirements or of names of checks; all if there are none.
     """
     if site.write:
-        store.seed(site)
+        uploads.seed(site)
     yield from outcomes(site, only)

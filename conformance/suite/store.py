@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import socket
-from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -12,53 +10,24 @@ from pydicom.dataset import Dataset
 
 from conformance.suite import objects
 from conformance.suite.checks import NotApplicable, check, equal, expect
-from conformance.suite.client import Answer, Headers, Json
+from conformance.suite.client import Answer, Json
 from conformance.suite.objects import STUDY, encoded, part10, uid
-from conformance.suite.site import ANY_FILE, ANY_STORED, JSON, WSI, Site, read, value, values
+from conformance.suite.site import ANY_FILE, ANY_STORED, JSON, WSI, Site, value, values
+from conformance.suite.uploads import (
+    ANNOTATIONS,
+    BASE,
+    GUID,
+    MULTIPART,
+    SMALL,
+    base,
+    body_of,
+    path_of,
+    post,
+)
 
-_GUID = "39a0f8c3-9a52-4e4f-8d1e-7f0d6c2f5b11"
 _PYTHON = "0f3cf5c0-70e0-41ef-baef-c6f9f65ec3e1"
 """The boundary that dicomweb-client (Python) always uses."""
-_TYPE = 'multipart/related; type="application/dicom"; boundary="{}"'
 _DUPLICATE = 0x0111
-
-
-def body_of(
-    files: Sequence[bytes],
-    boundary: str = _GUID,
-    *,
-    start: str = "",
-    part: str = "Content-Type: application/dicom\r\n",
-    end: str = "",
-) -> bytes:
-    """Return a multipart body.
-
-    Parameters
-    ----------
-    start, end
-        What stands before the first delimiter and after the last.
-    part
-        Headers of each part, each with its CRLF.
-    """
-    head = f"--{boundary}\r\n{part}\r\n".encode()
-    joined = b"\r\n".join(head + file for file in files)
-    return start.encode() + joined + f"\r\n--{boundary}--{end}".encode()
-
-
-def _post(
-    site: Site,
-    files: Sequence[bytes],
-    path: str = "/studies",
-    *,
-    kind: str = _TYPE.format(_GUID),
-    accept: str = JSON,
-) -> Answer:
-    headers = (("Content-Type", kind), ("Accept", accept))
-    return site.client.request("POST", path, headers, body_of(files))
-
-
-def _base() -> bytes:
-    return encoded("base")
 
 
 def _sops(document: Json, tag: str) -> list[str]:
@@ -67,7 +36,7 @@ def _sops(document: Json, tag: str) -> list[str]:
 
 def _stored(site: Site, answer: Answer, *instances: str) -> Json:
     """Check an answer that says that all is stored; return it."""
-    answer.ok(*((200,) if instances == (_BASE,) else (200, 202)))  # RLE deserves a warning
+    answer.ok(*((200,) if instances == (BASE,) else (200, 202)))  # RLE deserves a warning
     equal(answer.content_type, JSON, "Content-Type")
     document = answer.json()
     expect(isinstance(document, dict), "the response is no JSON object")
@@ -79,17 +48,12 @@ def _stored(site: Site, answer: Answer, *instances: str) -> Json:
     return dict(document)
 
 
-_BASE = uid(STUDY, "slide", "base")
-_SMALL = uid(STUDY, "slide", "small")
-_ANNOTATIONS = uid(STUDY, "annotations", "annotations")
-
-
 @check("REQ-STOW-01", "REQ-STOW-03", writes=True)
 def stored_as_by_javascript(site: Site) -> None:
     """The body of dicomweb-client (JavaScript) is taken: CRLF first, quoted boundary, no Accept."""
-    body = body_of([_base()], start="\r\n")
-    headers = (("Content-Type", _TYPE.format(_GUID)),)
-    _stored(site, site.client.request("POST", "/studies", headers, body), _BASE)
+    body = body_of([base()], start="\r\n")
+    headers = (("Content-Type", MULTIPART.format(GUID)),)
+    _stored(site, site.client.request("POST", "/studies", headers, body), BASE)
 
 
 @check("REQ-STOW-01", "REQ-HTTP-01", writes=True)
@@ -97,9 +61,9 @@ def stored_as_by_python(site: Site) -> None:
     """The body of dicomweb-client (Python) is taken, its Host without a port."""
     host = urlsplit(site.client.root).hostname
     body = body_of([encoded("small")], _PYTHON, start="\r\n")
-    headers = (("Accept", "*/*"), ("Content-Type", _TYPE.format(_PYTHON)))
+    headers = (("Accept", "*/*"), ("Content-Type", MULTIPART.format(_PYTHON)))
     answer = site.client.request("POST", "/studies", headers, body, host=host)
-    document = _stored(site, answer, _SMALL)
+    document = _stored(site, answer, SMALL)
     url = str(value(document["00081199"]["Value"][0], "00081190"))
     expect(url.startswith(site.client.origin), f"Retrieve URL is {url}")
 
@@ -107,40 +71,43 @@ def stored_as_by_python(site: Site) -> None:
 @check("REQ-STOW-02", writes=True)
 def chunked_without_length(site: Site) -> None:
     """A body in chunks without Content-Length is taken, as Python sends more than 1 MB."""
-    body = body_of([_base(), encoded("annotations")], _PYTHON, start="\r\n")
-    headers = (("Content-Type", _TYPE.format(_PYTHON)), ("Cache-Control", "no-cache"))
+    body = body_of([base(), encoded("annotations")], _PYTHON, start="\r\n")
+    headers = (("Content-Type", MULTIPART.format(_PYTHON)), ("Cache-Control", "no-cache"))
     pieces = (body[place : place + 997] for place in range(0, len(body), 997))
     answer = site.client.request("POST", "/studies", headers, pieces)
-    _stored(site, answer, _BASE, _ANNOTATIONS)
+    _stored(site, answer, BASE, ANNOTATIONS)
 
 
 @check("REQ-STOW-01", writes=True)
 def other_framings(site: Site) -> None:
     """Types and boundaries unquoted, parts with more or no parameters, trailing CRLF: all taken."""
-    files = [_base()]
+    files = [base()]
     plain = "Content-Type: application/dicom\r\n"
     for kind, body in (
         (
-            f"multipart/related; type=application/dicom; boundary={_GUID}",
+            f"multipart/related; type=application/dicom; boundary={GUID}",
             body_of(files, end="\r\n"),
         ),
-        (f'multipart/related; boundary={_GUID}; type="application/dicom"', body_of(files)),
-        (f"Multipart/Related;boundary={_GUID};Type=application/dicom", body_of(files)),
-        (f"multipart/related; boundary={_GUID}", body_of(files)),
+        (f'multipart/related; boundary={GUID}; type="application/dicom"', body_of(files)),
+        (f"Multipart/Related;boundary={GUID};Type=application/dicom", body_of(files)),
+        (f"multipart/related; boundary={GUID}", body_of(files)),
         (
-            _TYPE.format(_GUID) + "; transfer-syntax=1.2.840.10008.1.2.1",
+            MULTIPART.format(GUID) + "; transfer-syntax=1.2.840.10008.1.2.1",
             body_of(files, part="Content-Type: application/dicom; transfer-syntax=*\r\n"),
         ),
         (
-            _TYPE.format(_GUID),
+            MULTIPART.format(GUID),
             body_of(
                 files, part=f"content-type:application/dicom\r\nContent-Length: {len(files[0])}\r\n"
             ),
         ),
-        (_TYPE.format(_GUID), body_of(files, part=f"{plain}MIME-Version: 1.0\r\n", start="x\r\n")),
+        (
+            MULTIPART.format(GUID),
+            body_of(files, part=f"{plain}MIME-Version: 1.0\r\n", start="x\r\n"),
+        ),
     ):
         answer = site.client.request("POST", "/studies", (("Content-Type", kind),), body)
-        _stored(site, answer, _BASE)
+        _stored(site, answer, BASE)
 
 
 @check("REQ-STOW-01", writes=True)
@@ -148,9 +115,9 @@ def expecting_to_continue(site: Site) -> None:
     """A client that waits for 100 Continue, as curl does with long bodies, is answered."""
     split = urlsplit(site.client.root)
     if split.scheme != "http":  # over TLS this is the proxy's part
-        _stored(site, _post(site, [_base()]), _BASE)
+        _stored(site, post(site, [base()]), BASE)
         return
-    body = body_of([_base()])
+    body = body_of([base()])
     head = _head(
         site, f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\nConnection: close\r\n"
     )
@@ -174,29 +141,29 @@ def _head(site: Site, more: str) -> bytes:
     always = "".join(f"{name}: {text}\r\n" for name, text in site.client.always)
     return (
         f"POST {split.path}/studies HTTP/1.1\r\nHost: {split.netloc}\r\n{always}"
-        f"Content-Type: {_TYPE.format(_GUID)}\r\n{more}\r\n"
+        f"Content-Type: {MULTIPART.format(GUID)}\r\n{more}\r\n"
     ).encode("latin-1")
 
 
 @check("REQ-STOW-01", writes=True)
 def study_in_the_address(site: Site) -> None:
     """Instances of a study can be stored below its address."""
-    files = [_base(), encoded("small"), encoded("annotations")]
-    answer = _post(site, files, f"/studies/{STUDY}")
-    _stored(site, answer, _BASE, _SMALL, _ANNOTATIONS)
+    files = [base(), encoded("small"), encoded("annotations")]
+    answer = post(site, files, f"/studies/{STUDY}")
+    _stored(site, answer, BASE, SMALL, ANNOTATIONS)
 
 
 @check("REQ-STOW-04", writes=True)
 def response_is_an_object(site: Site) -> None:
     """The response is one object of references with their URLs; no sequence in it is empty."""
     for accept in (JSON, "application/json", "*/*", "application/dicom+json, application/json"):
-        answer = _post(site, [_base()], accept=accept).ok()
+        answer = post(site, [base()], accept=accept).ok()
         expect(answer.content_type in (JSON, "application/json"), answer.content_type)
         document = answer.json()
         expect(isinstance(document, dict), "the response is no object")
         dataset = Dataset.from_json(document)
         reference = dataset.ReferencedSOPSequence[0]
-        equal(str(reference.ReferencedSOPInstanceUID), _BASE, "the instance")
+        equal(str(reference.ReferencedSOPInstanceUID), BASE, "the instance")
         equal(str(reference.ReferencedSOPClassUID), WSI, "the SOP Class")
         empty = [
             tag for tag, one in document.items() if one.get("vr") == "SQ" and not one.get("Value")
@@ -211,23 +178,19 @@ def response_is_an_object(site: Site) -> None:
 def stored_again(site: Site) -> None:
     """The same bytes again are stored already: 200, and there is still one instance."""
     for _ in range(2):
-        _stored(site, _post(site, [_base()]), _BASE)
-    frames = site.get(_path("slide", "base") + "/frames/2", ANY_STORED).ok().only_part().body
+        _stored(site, post(site, [base()]), BASE)
+    frames = site.get(path_of("slide", "base") + "/frames/2", ANY_STORED).ok().only_part().body
     equal(frames, bytes(objects.level().PixelData[3072:6144]), "the second frame")
-
-
-def _path(series: str, name: str, study: str = STUDY) -> str:
-    return f"/studies/{study}/series/{uid(study, series)}/instances/{uid(study, series, name)}"
 
 
 @check("REQ-STOW-07", "REQ-STOW-05", writes=True)
 def other_bytes_under_a_uid(site: Site) -> None:
     """Another object under a UID that is taken is refused with 0111, and the first one stays."""
-    _post(site, [encoded("annotations")]).ok()
-    before = site.get(_path("annotations", "annotations"), ANY_FILE).ok().only_part().body
-    answer = _post(site, [part10(objects.nuclei(shift=1))]).ok(409)
-    _failed(answer, {_ANNOTATIONS: _DUPLICATE})
-    after = site.get(_path("annotations", "annotations"), ANY_FILE).ok().only_part().body
+    post(site, [encoded("annotations")]).ok()
+    before = site.get(path_of("annotations", "annotations"), ANY_FILE).ok().only_part().body
+    answer = post(site, [part10(objects.nuclei(shift=1))]).ok(409)
+    _failed(answer, {ANNOTATIONS: _DUPLICATE})
+    after = site.get(path_of("annotations", "annotations"), ANY_FILE).ok().only_part().body
     expect(before == after, "the stored object was changed")
 
 
@@ -249,10 +212,10 @@ def _failed(answer: Answer, reasons: dict[str, int]) -> Json:
 def another_study_than_the_address(site: Site) -> None:
     """What belongs to another study than the address fails with a reason of its own: 409."""
     other = uid("study of nobody")
-    answer = _post(site, [_base()], f"/studies/{other}").ok(409)
+    answer = post(site, [base()], f"/studies/{other}").ok(409)
     equal(answer.content_type, JSON, "Content-Type")
     (item,) = values(answer.json(), "00081198")
-    equal(value(item, "00081155"), _BASE, "the instance that failed")
+    equal(value(item, "00081155"), BASE, "the instance that failed")
     reason = int(value(item, "00081197"))
     expect(reason >= 0xA900, f"the reason is {reason:04X}")
     equal(site.search(f"/studies?StudyInstanceUID={other}"), [], "the study of the address")
@@ -263,9 +226,9 @@ def some_fail_and_others_do_not(site: Site) -> None:
     """If some fail and others do not it is 202, with both in the response."""
     other = uid("second study")
     stranger = part10(objects.level(study=other))
-    answer = _post(site, [_base(), stranger], f"/studies/{STUDY}").ok(202)
+    answer = post(site, [base(), stranger], f"/studies/{STUDY}").ok(202)
     document = answer.json()
-    equal(_sops(document, "00081199"), [_BASE], "what is stored")
+    equal(_sops(document, "00081199"), [BASE], "what is stored")
     equal(_sops(document, "00081198"), [uid(other, "slide", "base")], "what failed")
     equal(site.search(f"/studies?StudyInstanceUID={other}"), [], "the study that failed")
 
@@ -273,10 +236,10 @@ def some_fail_and_others_do_not(site: Site) -> None:
 @check("REQ-STOW-04", "REQ-STOW-03", writes=True)
 def parts_that_are_no_dicom(site: Site) -> None:
     """A part that is no DICOM fails by itself; alone it is 409 or 400, with others 202."""
-    _post(site, [b"this is no DICOM file at all" * 20]).ok(400, 409)
-    answer = _post(site, [b"this is no DICOM file at all" * 20, _base()]).ok(202)
+    post(site, [b"this is no DICOM file at all" * 20]).ok(400, 409)
+    answer = post(site, [b"this is no DICOM file at all" * 20, base()]).ok(202)
     document = answer.json()
-    equal(_sops(document, "00081199"), [_BASE], "what is stored")
+    equal(_sops(document, "00081199"), [BASE], "what is stored")
     failed = values(document, "00081198") + values(document, "0008119A")
     equal(len(failed), 1, "the number of failures")
     expect(value(failed[0], "00081197"), "the failure has no reason")
@@ -287,7 +250,7 @@ def classes_that_nobody_knows(site: Site) -> None:
     """An unknown SOP Class is refused with 0122, or stored so that it can be found."""
     dataset = objects.nuclei(name="unknown class")
     dataset.SOPClassUID = "2.25.987654321"
-    answer = _post(site, [part10(dataset)]).ok(200, 202, 409)
+    answer = post(site, [part10(dataset)]).ok(200, 202, 409)
     if answer.status == 409:
         _failed(answer, {str(dataset.SOPInstanceUID): 0x0122})
     else:
@@ -306,7 +269,7 @@ def references_to_nothing(site: Site) -> None:
         reference.ReferencedSOPInstanceUID = uid("image of nobody")
     if site.search(f"/instances?SOPInstanceUID={dataset.SOPInstanceUID}"):
         raise NotApplicable("they were stored by an earlier run")
-    answer = _post(site, [part10(dataset)]).ok(200, 202, 409)
+    answer = post(site, [part10(dataset)]).ok(200, 202, 409)
     tag = "00081198" if answer.status == 409 else "00081199"
     (item,) = values(answer.json(), tag)
     told = value(item, "00081197") or value(item, "00081196") or value(item, "00081199")
@@ -320,8 +283,8 @@ def other_media_types(site: Site) -> None:
         ("application/json", b"{}"),
         ("application/zip", b"PK\x03\x04"),
         ("text/plain", b"text"),
-        ('multipart/related; type="image/gif"; boundary=' + _GUID, body_of([b"GIF89a"])),
-        ("multipart/form-data; boundary=" + _GUID, body_of([_base()])),
+        ('multipart/related; type="image/gif"; boundary=' + GUID, body_of([b"GIF89a"])),
+        ("multipart/form-data; boundary=" + GUID, body_of([base()])),
     ):
         headers = (("Content-Type", kind),)
         site.client.request("POST", "/studies", headers, body).ok(415)
@@ -330,13 +293,13 @@ def other_media_types(site: Site) -> None:
 @check("REQ-STOW-03", writes=True)
 def malformed_bodies(site: Site) -> None:
     """A multipart body without a boundary, a delimiter, a part or an end is 400."""
-    kind = _TYPE.format(_GUID)
+    kind = MULTIPART.format(GUID)
     for told, body in (
-        ('multipart/related; type="application/dicom"', body_of([_base()])),
+        ('multipart/related; type="application/dicom"', body_of([base()])),
         (kind, b""),
         (kind, b"no delimiter at all"),
-        (kind, body_of([_base()], "another")),
-        (kind, f"--{_GUID}--\r\n".encode()),
+        (kind, body_of([base()], "another")),
+        (kind, f"--{GUID}--\r\n".encode()),
         (kind, body_of([part10(objects.nuclei(name="cut off"))])[:-200]),
     ):
         headers = (("Content-Type", told),)
@@ -348,7 +311,7 @@ def malformed_bodies(site: Site) -> None:
 @check("REQ-STOW-03", writes=True)
 def malformed_study(site: Site) -> None:
     """A malformed UID in the address of storage is 400."""
-    _post(site, [_base()], "/studies/1.2.x").ok(400)
+    post(site, [base()], "/studies/1.2.x").ok(400)
 
 
 @check("REQ-STOW-11", writes=True)
@@ -362,134 +325,4 @@ def broken_off(site: Site) -> None:
             line.sendall(_head(site, f"Content-Length: {len(body)}\r\n") + body[: len(body) // 3])
     lost = uid(STUDY, "annotations", name)
     equal(site.search(f"/instances?SOPInstanceUID={lost}"), [], "the instance")
-    site.get(_path("annotations", name), ANY_FILE).ok(404)
-
-
-@check("REQ-STOW-11", "REQ-QIDO-13", writes=True)
-def visible_at_once(site: Site) -> None:
-    """What is stored is found, counted and served in the moment it is acknowledged."""
-    study = uid("visible at once")
-    for count, dataset in enumerate((objects.level(study=study), objects.nuclei(study=study)), 1):
-        _post(site, [part10(dataset)]).ok()
-        (found,) = site.search(f"/studies?StudyInstanceUID={study}&includefield=00201208,00080061")
-        listed = site.search(f"/studies/{study}/instances")
-        expect(len(listed) >= count, f"{len(listed)} instances are found after {count}")
-        equal(value(found, "00201208"), len(listed), "Number of Study Related Instances")
-        expect(dataset.Modality in values(found, "00080061"), "its modality is not in the study")
-        documents = site.get(f"/studies/{study}/metadata", JSON).documents()
-        equal(len(documents), len(listed), "the number of data sets in metadata")
-
-
-@check("REQ-STOW-08", "REQ-INS-01", "REQ-META-10", writes=True)
-def nothing_is_changed(site: Site) -> None:
-    """What was stored comes back as it was: pixels, names in any script, private values."""
-    _post(site, [_base(), encoded("small"), encoded("annotations")]).ok(200, 202)
-    for series, name, sent in (
-        ("slide", "base", _base()),
-        ("slide", "small", encoded("small")),
-        ("annotations", "annotations", encoded("annotations")),
-    ):
-        back = read(site.get(_path(series, name), ANY_FILE).ok().only_part().body)
-        wanted = read(sent)
-        for element in wanted:
-            expect(element.tag in back, f"{element.tag} of {name} is lost")
-            if element.VR == "UN" or back[element.tag].VR != "UN":
-                expect(back[element.tag].value == element.value, f"{element.tag} of {name} changed")
-        more = [element.tag for element in back if element.tag not in wanted]
-        recorded = "OriginalAttributesSequence" in back or "InstanceCoercionDateTime" in back
-        expect(not more or recorded, f"{name} has {more} more, and no record of it")
-
-
-@check("REQ-QIDO-08", "REQ-QIDO-12", writes=True)
-def names_in_any_script(site: Site) -> None:
-    """Names in other scripts are found and come back as objects."""
-    _post(site, [_base()]).ok()
-    for written in ("S%C3%BChte%5EConformance", "s%C3%BChte*", "S%C3%BChte*"):
-        matches = site.search(f"/studies?PatientName={written}&StudyInstanceUID={STUDY}")
-        equal(len(matches), 1, f"the number of matches of {written}")
-        equal(
-            matches[0]["00100010"]["Value"],
-            [{"Alphabetic": "Sühte^Conformance", "Ideographic": "試験^適合"}],
-            "the name",
-        )
-
-
-@check("REQ-FRM-01", "REQ-FRM-02", "REQ-STOW-08", writes=True)
-def every_stored_frame(site: Site) -> None:
-    """Each frame of a stored slide is the one that was sent, natively and in RLE."""
-    _post(site, [_base(), encoded("small")]).ok(200, 202)
-    for name, sent in (("base", objects.level()), ("small", objects.level(40, 45, name="small"))):
-        count, size = int(sent.NumberOfFrames), objects.TILE**2 * 3
-        listed = ",".join(map(str, range(1, count + 1)))
-        accept = 'multipart/related; type="application/octet-stream"'
-        parts = site.get(f"{_path('slide', name)}/frames/{listed}", accept).ok().parts()
-        equal(len(parts), count, "the number of frames")
-        for number, part in enumerate(parts):
-            wanted = sent.PixelData[number * size : (number + 1) * size]
-            expect(part.body == wanted, f"frame {number + 1} of {name} has other pixels")
-
-
-@check("REQ-FRM-05", writes=True)
-def both_names_of_rle(site: Site) -> None:
-    """RLE frames are known as image/dicom-rle and, to older clients, as image/x-dicom-rle."""
-    _post(site, [encoded("small")]).ok(200, 202)
-    for kind in ("image/dicom-rle", "image/x-dicom-rle"):
-        accept = f'multipart/related; type="{kind}"; transfer-syntax=1.2.840.10008.1.2.5'
-        part = site.get(f"{_path('slide', 'small')}/frames/1", accept).ok().only_part()
-        equal(part.content_type.partition(";")[0], kind, "the type of the part")
-        equal(part.body[:4], b"\x03\0\0\0", "the number of its segments")
-
-
-@check("REQ-META-04", "REQ-META-02", writes=True)
-def groups_of_annotations(site: Site) -> None:
-    """The coordinates of three stored groups are three values, each with its own bytes."""
-    _post(site, [_base(), encoded("annotations")]).ok()
-    (match,) = site.search(
-        f"/studies/{STUDY}/instances?SOPInstanceUID={_ANNOTATIONS}&includefield=006A0002"
-    )
-    sent = [bytes(one.PointCoordinatesData) for one in objects.nuclei().AnnotationGroupSequence]
-    got = [one["00660016"] for one in values(match, "006A0002")]
-    equal(len(got), len(sent), "the number of groups")
-    found = [_fetched(site, one) for one in got]
-    equal([bytes(one) for one in found], sent, "the coordinates")
-
-
-def _fetched(site: Site, attribute: Json) -> bytes:
-    if "InlineBinary" in attribute:
-        return base64.b64decode(attribute["InlineBinary"])
-    accept = 'multipart/related; type="application/octet-stream"'
-    return site.get(attribute["BulkDataURI"], accept).ok().only_part().body
-
-
-@check("REQ-META-10", writes=True)
-def private_values_of_a_stored_object(site: Site) -> None:
-    """A private value of unknown VR stays UN in metadata, inline or as URI, byte for byte."""
-    _post(site, [_base()]).ok()
-    (document,) = site.get(f"{_path('slide', 'base')}/metadata", JSON).documents()
-    equal(values(document, "00990010"), ["SLIDEGATE SUITE"], "the private creator")
-    attribute = document["00991001"]
-    equal(attribute["vr"], "UN", "the VR")
-    expect(_fetched(site, attribute) == objects.PRIVATE, "the value is another")
-
-
-@check("REQ-DEL-01", writes=True)
-def nothing_is_deleted(site: Site) -> None:
-    """DELETE of what is there is 405, and it stays."""
-    _post(site, [_base()]).ok()
-    path = _path("slide", "base")
-    for one in (path, path.partition("/instances")[0], f"/studies/{STUDY}"):
-        answer = site.client.request("DELETE", one).ok(405)
-        expect("GET" in answer.header("Allow"), f"Allow is {answer.header('Allow')!r}")
-    equal(len(site.search(f"/instances?SOPInstanceUID={_BASE}")), 1, "what is left")
-
-
-def seeds() -> Iterator[bytes]:
-    """Yield what an empty archive needs, so that there is something to look at."""
-    yield from (encoded("base"), encoded("small"), encoded("annotations"))
-
-
-def seed(site: Site) -> None:
-    """Store the suite's own objects; checks tell what is wrong with that."""
-    headers: Headers = (("Content-Type", _TYPE.format(_GUID)), ("Accept", JSON))
-    with suppress(OSError):
-        site.client.request("POST", "/studies", headers, body_of(list(seeds())))
+    site.get(path_of("annotations", name), ANY_FILE).ok(404)

@@ -19,9 +19,10 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from conformance.bench.objects import report_of
-from conformance.suite import objects, store
+from conformance.suite import objects
 from conformance.suite.client import Answer, Headers, Json
 from conformance.suite.site import ANNOTATIONS, REPORTS, WSI, Found, Site, read, uris, value, values
+from conformance.suite.uploads import body_of
 
 JSC = "dicomweb-client (JavaScript)"
 PYC = "dicomweb-client (Python)"
@@ -576,7 +577,7 @@ def file() -> bytes:
 @pytest.mark.req("REQ-STOW-01", "REQ-STOW-03", "REQ-STOW-04")
 @pytest.mark.parametrize("path", ["/studies", f"/studies/{objects.STUDY}"])
 def test_the_javascript_client_stores(at: Places, file: bytes, path: str) -> None:
-    body = store.body_of([file], GUID, start="\r\n")
+    body = body_of([file], GUID, start="\r\n")
     kind = f'multipart/related; type="application/dicom"; boundary="{GUID}"'
     headers = (*BROWSER, ("Content-Type", kind), ("Accept", "*/*"), *AFTER)
     response = stored(at.site.client.request("POST", path, headers, body))
@@ -591,7 +592,7 @@ def test_the_javascript_client_stores(at: Places, file: bytes, path: str) -> Non
 @pytest.mark.req("REQ-STOW-01", "REQ-STOW-02", "REQ-STOW-04", "REQ-HTTP-01", "REQ-HTTP-08")
 @pytest.mark.parametrize("chunked", [False, True])
 def test_the_python_client_stores(at: Places, file: bytes, chunked: bool) -> None:
-    body = store.body_of([file], PYTHON_BOUNDARY, start="\r\n")
+    body = body_of([file], PYTHON_BOUNDARY, start="\r\n")
     kind = f'multipart/related; type="application/dicom"; boundary="{PYTHON_BOUNDARY}"'
     headers = (*REQUESTS, ("Accept", "*/*"), ("Connection", "keep-alive"), ("Content-Type", kind))
     client = at.site.client
@@ -618,7 +619,7 @@ def test_connectathon_scripts_and_orthanc_store(at: Places, file: bytes, quote: 
         ("User-Agent", "WG26-IDC-verify/1.0"),
         ("Connection", "close"),
     )
-    body = store.body_of([file], WG26_BOUNDARY, end="\r\n")
+    body = body_of([file], WG26_BOUNDARY, end="\r\n")
     stored(at.site.client.request("POST", "/studies", headers, body))
 
 
@@ -630,7 +631,7 @@ def test_slim_saves_a_report_of_the_slide(at: Places) -> None:
     saved.SeriesDescription = "Annotation"
     saved.CompletionFlag, saved.VerificationFlag = "PARTIAL", "UNVERIFIED"
     del saved.VerifyingObserverSequence
-    body = store.body_of([objects.encoded("base"), objects.part10(saved)], GUID, start="\r\n")
+    body = body_of([objects.encoded("base"), objects.part10(saved)], GUID, start="\r\n")
     kind = f'multipart/related; type="application/dicom"; boundary="{GUID}"'
     headers = (*BROWSER, ("Content-Type", kind), ("Accept", "*/*"), *AFTER)
     stored(at.site.client.request("POST", "/studies", headers, body))

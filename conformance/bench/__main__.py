@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from conformance.bench import add, check, convert, frames, hamamatsu, peers, report, stow
+from conformance.bench import add, check, convert, frames, hamamatsu, peers, rendered, report, stow
 
 _SUBJECTS: dict[str, Callable[[Path, bool], list[report.Chapter]]] = {
     "convert": lambda work, small: convert.run(work, convert.SMALL if small else convert.Plan()),
@@ -18,6 +18,9 @@ _SUBJECTS: dict[str, Callable[[Path, bool], list[report.Chapter]]] = {
     "check": lambda work, small: check.run(work, check.SMALL if small else check.Plan()),
     "ndpi": lambda work, small: hamamatsu.run(work, hamamatsu.SMALL if small else hamamatsu.Plan()),
     "stow": lambda work, small: stow.run(work, stow.SMALL if small else stow.Plan()),
+    "rendered": lambda work, small: rendered.run(
+        work, rendered.SMALL if small else rendered.Plan()
+    ),
     "frames": lambda work, small: frames.run(work, frames.SMALL if small else frames.Plan()),
 }
 

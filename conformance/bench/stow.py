@@ -242,7 +242,6 @@ def _chapter(
             "archive that has stored small objects only, until the answer; the client "
             "sends with sendfile from the page cache. Memory is the most of the proportional set "
             f"size of all of the server's processes, looked at every {_SAMPLE_S * 1000:.0f} ms.",
-            "Orthanc answers without fsync unless told otherwise.",
             *notes,
         ],
     )

@@ -5,6 +5,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -405,6 +406,36 @@ def test_the_answer_is_small_for_many_parts(archive: Server) -> None:
     assert answer.status_code == 409
     assert len(reasons(answer, OTHER)) == 50
     assert len(json.dumps(dict(answer.headers))) < 4000
+
+
+def peaks_mb(data: Path) -> dict[str, float]:
+    """Return the most memory that each process of a server has had."""
+    found: dict[str, float] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if b"serve" in words and str(data).encode() in words:
+                peak = re.search(r"VmHWM:\s+(\d+)", (entry / "status").read_text())
+                assert peak
+                found[entry.name] = int(peak[1]) / 1000
+    return found
+
+
+@pytest.mark.req("REQ-STOW-02")
+def test_memory_does_not_grow_with_what_is_stored(archive: Server, image: Sample) -> None:
+    for _ in range(8):  # all processes have read what they read once
+        post(archive, [image.stream])
+    before = peaks_mb(archive.data)
+    large = [framed([b""], boundary=B)[: -len(B) - 6], *[bytes(1 << 20)] * 200, b"\r\n"]
+    body = iter([*large, framed([image.stream], boundary=B)])
+    headers = {"Content-Type": JAVASCRIPT}
+    answer = requests.post(f"{archive.root}/studies", body, headers=headers, timeout=120)
+    assert answer.status_code == 202
+    assert reasons(answer, OTHER) == [0xC000]
+    assert names(answer) == [image.SOPInstanceUID]
+    after = peaks_mb(archive.data)
+    assert len(after) >= 3
+    assert max(after[process] - before[process] for process in after) < 40
 
 
 # -- limits

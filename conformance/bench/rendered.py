@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +67,10 @@ def run(work: Path, plan: Plan) -> list[Chapter]:
 
 
 def _measure(
-    chapter: Chapter, contender: Contender, kinds: dict[str, Callable[[Running], Paths]], count: int
+    chapter: Chapter,
+    contender: Contender,
+    kinds: Mapping[str, Callable[[Running], Paths]],
+    count: int,
 ) -> None:
     warm(contender.served)
     with contender.start() as running:

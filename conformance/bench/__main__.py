@@ -10,13 +10,25 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from conformance.bench import add, check, convert, frames, hamamatsu, peers, rendered, report, stow
+from conformance.bench import (
+    add,
+    check,
+    convert,
+    frames,
+    hamamatsu,
+    peers,
+    qido,
+    rendered,
+    report,
+    stow,
+)
 
 _SUBJECTS: dict[str, Callable[[Path, bool], list[report.Chapter]]] = {
     "convert": lambda work, small: convert.run(work, convert.SMALL if small else convert.Plan()),
     "add": lambda work, small: add.run(work, add.SMALL if small else add.Plan()),
     "check": lambda work, small: check.run(work, check.SMALL if small else check.Plan()),
     "ndpi": lambda work, small: hamamatsu.run(work, hamamatsu.SMALL if small else hamamatsu.Plan()),
+    "qido": lambda work, small: qido.run(work, qido.SMALL if small else qido.Plan()),
     "stow": lambda work, small: stow.run(work, stow.SMALL if small else stow.Plan()),
     "rendered": lambda work, small: rendered.run(
         work, rendered.SMALL if small else rendered.Plan()

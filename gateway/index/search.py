@@ -415,10 +415,13 @@ def _values(column: ColumnElement[str], level: QueryLevel, keyword: str) -> Colu
 
 def _offset_of(of: QueryLevel) -> ColumnElement[str]:
     """Return the offset from UTC of the first instance of a study or series."""
-    first = _members(QueryLevel.INSTANCE, of).add_columns(instances.c.TimezoneOffsetFromUTC)
-    parents = [TABLES[QueryLevel(level)].c.id for level in range(of + 1, QueryLevel.INSTANCE + 1)]
-    first = first.order_by(*parents).limit(1).correlate(TABLES[of])
-    return first.scalar_subquery().label("TimezoneOffsetFromUTC")
+    in_series: ColumnElement[int] = series.c.id
+    if of is QueryLevel.STUDY:
+        first = _members(QueryLevel.SERIES, of).add_columns(func.min(series.c.id))
+        in_series = first.correlate(studies).scalar_subquery()
+    offset = select(instances.c.TimezoneOffsetFromUTC).where(instances.c.series_id == in_series)
+    offset = offset.order_by(instances.c.id).limit(1).correlate(TABLES[of])
+    return offset.scalar_subquery().label("TimezoneOffsetFromUTC")
 
 
 _COMPUTED: Final[dict[QueryLevel, list[ColumnElement[Any]]]] = {

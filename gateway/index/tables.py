@@ -7,6 +7,8 @@ Where that text cannot be compared as it is, a second column holds a form that c
 (:data:`MATCH_FORMS`). Names, and what is searched for within sequences, are terms: a row for
 each form of each value (:data:`TERMS`).
 
+The indexes of numbers alone are what deep pages are counted along: rows are long in SQLite.
+
 A change of these tables, and of ``INDEXED``, needs a migration and its number in
 :data:`REVISIONS`.
 """
@@ -100,6 +102,7 @@ studies = Table(
     Index("studies_date", "StudyDate"),
     Index("studies_accession", "AccessionNumber"),
     Index("studies_patient", "PatientID"),
+    Index("studies_number", "id"),
 )
 
 series = Table(
@@ -113,6 +116,7 @@ series = Table(
     Index("series_modality", "Modality", "study_id"),
     Index("series_frame_of_reference", "FrameOfReferenceUID"),
     Index("series_container", "ContainerIdentifier"),
+    Index("series_number", "id"),
 )
 
 slides = Table(
@@ -152,7 +156,8 @@ instances = Table(
     Column("sha256", _TEXT),  # of what was received; NULL: nothing was
     Column("role", _TEXT),  # NULL: of no slide
     Index("instances_uid", "SOPInstanceUID", unique=True),
-    Index("instances_of_series", "series_id"),
+    Index("instances_of_series", "series_id", "id"),
+    Index("instances_number", "id"),
     Index("instances_of_slide", "slide_id"),
     Index("instances_class", "SOPClassUID"),
 )

@@ -19,6 +19,9 @@ def upgrade() -> None:
     op.add_column("instances", sa.Column("TimezoneOffsetFromUTC", TEXT))
     for level, owners in (("study", "studies"), ("series", "series"), ("instance", "instances")):
         _create_terms(f"{level}_terms", owners)
+        op.create_index(f"{owners}_number", owners, ["id"])
+    op.drop_index("instances_of_series", "instances")
+    op.create_index("instances_of_series", "instances", ["series_id", "id"])
     op.create_table("untold", sa.Column("instance_id", sa.Integer, primary_key=True))
     op.execute("INSERT INTO untold SELECT id FROM instances")
 

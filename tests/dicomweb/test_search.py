@@ -174,7 +174,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Client:
 def test_long_answers_stream_and_are_the_pages_one_after_the_other(large: Client) -> None:
     answer = asked(large, "/studies?ModalitiesInStudy=SM")
     assert answer.content_length is None
-    assert answer.headers["Cache-Control"] == "no-cache"
+    assert "no-cache" in answer.headers["Cache-Control"]
     whole = json.loads(answer.get_data())
     assert len(whole) == 520
     pages = [

@@ -404,7 +404,7 @@ class Render:
     def _levels(self, instance: Instance, raster: Raster, view: View) -> Iterator[_Source]:
         """Yield the images that show what a view shows, coarser ones first, itself last."""
         own = _Source(instance, raster, view.box)
-        if not is_picture_of_slide(raster.flavour) or is_fine_enough_alone(own, view):
+        if not is_picture_of_slide(raster.flavour) or _serves_alone(own, view):
             yield own
             return
         found = self._matches(instance.key.study, instance.key.series)
@@ -440,7 +440,7 @@ PDF = "application/pdf"
 _NO_IMAGE = "It holds no image, so no picture can be made of it."
 
 
-def is_fine_enough_alone(own: _Source, view: View) -> bool:
+def _serves_alone(own: _Source, view: View) -> bool:
     """Whether no coarser level can serve a view."""
     return own.box.columns < 2 * view.width and own.is_affordable(view)
 

@@ -58,10 +58,16 @@ class Answer:
     def ok(self, *statuses: int) -> Answer:
         """Return the answer itself if its status is one of those, 200 unless they are named."""
         wanted = statuses or (200,)
-        said = self.body[:_SHOWN].decode("utf-8", "replace")
         listed = " or ".join(map(str, wanted))
-        expect(self.status in wanted, f"the status is {self.status}, not {listed}: {said}")
+        expect(self.status in wanted, f"the status is {self.status}, not {listed}{self._said}")
         return self
+
+    @property
+    def _said(self) -> str:
+        """The beginning of a body that is text."""
+        if not re.match(r"text/|application/[a-z.+-]*json|.*xml", self.content_type):
+            return ""
+        return ": " + self.body[:_SHOWN].decode("utf-8", "replace")
 
     def json(self) -> Any:
         """Return the body as JSON that any parser reads: no NaN, no name twice."""

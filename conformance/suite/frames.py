@@ -157,7 +157,8 @@ def native_colours(site: Site) -> None:
         raise NotApplicable("Pillow is not installed here") from None
     path = f"{site.image.path}/frames/1"
     stored = site.get(path, ANY_STORED).ok().only_part().body
-    native = site.get(path, "application/octet-stream").ok().body
+    octets = 'multipart/related; type="application/octet-stream"'
+    native = site.get(path, octets).ok().only_part().body
     wanted = np.asarray(Image.open(BytesIO(stored)).convert("RGB"), np.int16)
     equal(len(native), wanted.size, "the length of the frame")
     pixels = np.frombuffer(native, np.uint8).reshape(wanted.shape)

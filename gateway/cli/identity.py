@@ -177,7 +177,7 @@ def _emit_planned(planned: PlannedCorrection, dry_run: bool, as_json: bool) -> N
         "kind": correction.kind.value,
         "study": correction.study,
         "new_study": correction.new_study,
-        "instances": len(planned.blobs),
+        "instances": len(planned.revisions),
         "applied": not dry_run,
         "changes": [
             {"keyword": one.keyword, "before": one.before, "after": one.after}
@@ -186,7 +186,7 @@ def _emit_planned(planned: PlannedCorrection, dry_run: bool, as_json: bool) -> N
         "left": planned.left,
     }
     verb = "would be" if dry_run else "are"
-    lines = [f"{len(planned.blobs)} instances {verb} corrected; study {correction.new_study}"]
+    lines = [f"{len(planned.revisions)} instances {verb} corrected; study {correction.new_study}"]
     lines += [f"  {one.keyword}: {one.before!r} -> {one.after!r}" for one in planned.changes]
     if planned.left:
         lines.append(

@@ -38,9 +38,12 @@ if TYPE_CHECKING:
 
 _INSTANCE = re.compile(rf"{ROOT}/studies/([^/]+)/series/([^/]+)/instances/([^/]+)\Z")
 _METHODS = ("GET", "HEAD", "OPTIONS")
-_VARY = ("Vary", "Accept, Authorization")
-_KEPT = (("Cache-Control", UNCHANGING), _VARY)
-"""Headers of every answer: the frames of a SOP Instance UID never change."""
+_KEPT = (("Cache-Control", UNCHANGING), ("Vary", "Accept, Authorization, Range"))
+"""Headers of every answer: the frames of a SOP Instance UID never change.
+
+There are no ranges of frames, and a browser must not cut them out of what it keeps: see
+:func:`gateway.dicomweb.conditional.selection`.
+"""
 
 Form = Callable[[bytes], bytes]
 """Makes another form of a stored frame."""
@@ -125,7 +128,7 @@ class FrameLane:
         if "HTTP_IF_NONE_MATCH" in environ or "HTTP_IF_MATCH" in environ:
             chosen = selection(environ, tag, UNCHANGING)
             if chosen.unmodified:
-                return chosen.status, [*chosen.headers, _VARY], []
+                return chosen.status, [("ETag", tag), *_KEPT], []
         content_type, body = offer.content_type, [frame]
         if offer.multipart:
             multipart = Multipart(offer)

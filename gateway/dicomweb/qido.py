@@ -401,10 +401,16 @@ def found_json(found: Found, asked: SearchRequest, root: str) -> Json:
             f"/series/{found.header.SeriesInstanceUID}/instances/{found.header.SOPInstanceUID}"
         )
         further = dataset_json(wanted, lambda path: f"{instance}/bulkdata/{path}", inline_limit=0)
+        if _TRANSFER_SYNTAX in asked.include and asked.query.level is QueryLevel.INSTANCE:
+            # EZ-WSI reads it here, under the name that it has in files.
+            syntax = str(match["AvailableTransferSyntaxUID"])
+            further |= dict(text_json("00020010", "UI", syntax))
     told = {keyword: value for keyword, value in match.items() if not _is_left_out(keyword, value)}
     merged = further | match_json(told) | _ALWAYS | dict(text_json("00081190", "UR", url))
     return dict(sorted(merged.items()))
 
+
+_TRANSFER_SYNTAX = 0x00020010
 
 _ALWAYS: Json = {
     **text_json("00080005", "CS", "ISO_IR 192"),  # JSON is UTF-8

@@ -148,7 +148,7 @@ class Objects:
             answer.response = self._bulk.guarded(multipart.stream(parts))
         answer.content_length = multipart.size(locations, sizes)
         answer.headers["Cache-Control"] = REVALIDATED
-        answer.vary.add("Authorization")
+        answer.vary.update(("Authorization", "Range"))  # no cache may cut ranges out of it
         return answer
 
 

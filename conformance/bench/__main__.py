@@ -18,6 +18,7 @@ from conformance.bench import (
     hamamatsu,
     peers,
     qido,
+    metadata,
     rendered,
     report,
     stow,
@@ -29,6 +30,9 @@ _SUBJECTS: dict[str, Callable[[Path, bool], list[report.Chapter]]] = {
     "check": lambda work, small: check.run(work, check.SMALL if small else check.Plan()),
     "ndpi": lambda work, small: hamamatsu.run(work, hamamatsu.SMALL if small else hamamatsu.Plan()),
     "qido": lambda work, small: qido.run(work, qido.SMALL if small else qido.Plan()),
+    "metadata": lambda work, small: metadata.run(
+        work, metadata.SMALL if small else metadata.Plan()
+    ),
     "stow": lambda work, small: stow.run(work, stow.SMALL if small else stow.Plan()),
     "rendered": lambda work, small: rendered.run(
         work, rendered.SMALL if small else rendered.Plan()

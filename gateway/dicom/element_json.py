@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from struct import Struct
 
 from pydicom.charset import convert_encodings, default_encoding
@@ -41,6 +42,9 @@ _PLAIN = {
 }
 _FORMATS = {"FD": "d", "FL": "f", "SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
 _STRUCTS = {vr: Struct(f"<{code}") for vr, code in _FORMATS.items()}
+_SHORT = 128
+"""Bytes of a value up to which its JSON is remembered."""
+
 _LONGEST_KNOWN = 0xFFFF
 """Bytes from which pydicom leaves a value unknown though its tag is known."""
 
@@ -139,9 +143,18 @@ def value_json(tag: int, vr: str, value: bytes, around: Surroundings) -> str:
     """
     if (plain := _plain_numbers(tag, vr, value)) is not None:
         return f'"{tag:08X}":{{"vr":"{vr}","Value":[{plain}]}}'
+    read = _as_read_before if len(value) <= _SHORT else _as_read
+    return read(tag, vr, value, around)
+
+
+def _as_read(tag: int, vr: str, value: bytes, around: Surroundings) -> str:
     element = _converted(tag, vr, value, around)
     found = valued(str(element.VR), values_of(element))
     return f'"{tag:08X}":{json.dumps(found, separators=(",", ":"))}'
+
+
+_as_read_before = lru_cache(1 << 12)(_as_read)
+"""The levels of a slide, and the slides of a scanner, say mostly the same."""
 
 
 def _converted(tag: int, vr: str, value: bytes, around: Surroundings) -> DataElement:

@@ -7,10 +7,11 @@ the header. Nothing is in it that is not in the header, so that it may be lost: 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from struct import Struct
 
-from gateway.core.errors import BlobMissing
+from gateway.core.errors import BlobMissing, OutOfResources, Unavailable
 from gateway.core.gzip_pieces import Deflated, inflated
 from gateway.core.instances import Instance, InstanceKey
 from gateway.core.storage import BlobStore
@@ -124,9 +125,10 @@ class Documents:
         packed = self._packed(name)
         if packed is None:
             blob = document_blob(self._header(instance), instance.key, instance.transfer_syntax)
-            self._store.put_all({name: blob})
-            packed = self._packed(name)
-            assert packed is not None
+            with suppress(OutOfResources, Unavailable):  # it is answered without a place to keep it
+                self._store.put_all({name: blob})
+            if (packed := self._packed(name)) is None:
+                return self.made(instance, by_size)
 
         def pieces() -> Iterator[bytes]:
             with self._store.open(name) as blob:

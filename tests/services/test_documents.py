@@ -1,6 +1,7 @@
 """Documents are made ahead, of nothing but the header, and made again if they are lost."""
 
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,24 @@ def test_a_document_that_is_not_there_whole_is_made_again(
         blob.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
     assert said(services, instance) == before
     monkeypatch.undo()
+    assert said(services, instance) == before
+    assert blob.read_bytes() == content
+
+
+@pytest.mark.req("REQ-META-08")
+def test_without_room_for_it_a_document_is_answered_all_the_same(
+    services: Services, instance: Instance
+) -> None:
+    before, blob = said(services, instance), blob_of(services, instance)
+    content = blob.read_bytes()
+    blob.unlink()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limit[1]))
+    try:
+        assert said(services, instance) == before
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert not blob.exists()
     assert said(services, instance) == before
     assert blob.read_bytes() == content
 

@@ -103,6 +103,7 @@ def _kinds(of: Archive) -> list[_Kind]:
         _Kind(
             "last page of all instances",
             lambda a: f"/instances?limit=100&offset={of.instances - 100}",
+            counts=False,
             share=0.2,
         ),
         _Kind(
@@ -145,6 +146,7 @@ def run(work: Path, plan: Plan) -> list[Chapter]:
         [
             "Milliseconds from the request to the last byte, one connection, one request after the "
             "other; each of other values of the archive.",
+            "The goal is not for the last page of all instances and for a list without a limit.",
             "Orthanc is not beside it: importing a million instances would take it days.",
         ],
     )
@@ -170,7 +172,7 @@ def run(work: Path, plan: Plan) -> list[Chapter]:
         chapter.rows.append((kind.name, *cells, f"{measured[0][kind.name][2]:.0f}"))
     for (name, _), found in zip(databases, measured, strict=True):
         kind = max((one for one in names if one.counts), key=lambda one: found[one.name][1])
-        text = f"every kind but the last, p95 on {name}; slowest: {kind.name}"
+        text = f"searches of clients, p95 on {name}; slowest: {kind.name}"
         chapter.goals.append(at_most(text, found[kind.name][1], _GOAL_MS, "ms"))
     return [chapter]
 

@@ -10,15 +10,15 @@ import json
 import math
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
-from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.valuerep import PersonName
 
 from gateway.core.ports import Match
-from gateway.dicom.dictionary import vr_of
+from gateway.dicom.dictionary import tag_of, vr_of
 
 Json = dict[str, object]
 
@@ -79,18 +79,22 @@ def _element_json(
 
 
 def match_json(match: Match) -> Json:
-    """Return what the index knows of a match in the DICOM JSON Model."""
+    """Return what the index knows of a match in the DICOM JSON Model, its tags unsorted."""
     result: Json = {}
     for keyword, value in match.items():
-        tag, vr = tag_for_keyword(keyword), vr_of(keyword)
-        if vr == "SQ":  # kept as it is told
-            result[f"{tag:08X}"] = (
-                {"vr": vr, "Value": json.loads(str(value))} if value else {"vr": vr}
-            )
-            continue
-        values = [] if value in (None, "") else str(value).split("\\")
-        result[f"{tag:08X}"] = valued(vr, list(values))
-    return dict(sorted(result.items()))
+        tag, vr = _named(keyword)
+        if value in (None, ""):
+            result[tag] = {"vr": vr}
+        elif vr == "SQ":  # kept as it is told
+            result[tag] = {"vr": vr, "Value": json.loads(str(value))}
+        else:
+            result[tag] = valued(vr, list(str(value).split("\\")))
+    return result
+
+
+@lru_cache(1024)
+def _named(keyword: str) -> tuple[str, str]:
+    return f"{tag_of(keyword):08X}", vr_of(keyword)
 
 
 def text_json(tag: str, vr: str, text: str) -> Mapping[str, Json]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import openslide
 import pytest
 import requests
 from dicomweb_client import DICOMwebClient
+from PIL import Image
 from pydicom import Dataset, dcmread
 from pydicom.encaps import generate_frames
 from pydicom.uid import JPEGBaseline8Bit, generate_uid
@@ -176,6 +178,29 @@ def test_bulk_data_are_fetched_from_their_uri(archive: Archive, client: DICOMweb
     [stored] = client.retrieve_series(archive.study, archive.many)
     theirs = stored.AnnotationGroupSequence[0].PointCoordinatesData
     assert whole_again.AnnotationGroupSequence[0].PointCoordinatesData == theirs
+
+
+@pytest.mark.req("REQ-REN-01", "REQ-REN-02")
+def test_rendered_slides_fit_their_viewport(archive: Archive, client: DICOMwebClient) -> None:
+    colours = {"iccprofile": "srgb"}
+    fitted = {"viewport": "290,231"} | colours
+    png = ("image/png",)
+    pictures = [
+        client.retrieve_instance_rendered(*archive.base, png, fitted),
+        client.retrieve_series_rendered(archive.study, archive.series, png, fitted),
+        client.retrieve_instance_rendered(*archive.base, ("image/jpeg",), fitted),
+        client.retrieve_instance_rendered(*archive.base, params=fitted),
+    ]
+    truth = Image.fromarray(archive.slide.levels[0].pixels[..., ::-1])  # as its profile says
+    for picture in map(Image.open, map(BytesIO, pictures)):
+        assert picture.width == 290 or picture.height == 231
+        wanted = truth.resize(picture.size, Image.Resampling.BOX)
+        difference = np.asarray(picture.convert("RGB")).astype(int) - np.asarray(wanted)
+        assert np.abs(difference).mean() < 4
+    frame = client.retrieve_instance_frames_rendered(*archive.base, [8], png, colours)
+    seen = np.asarray(Image.open(BytesIO(frame)))
+    tile = archive.slide.levels[0].decoded[7][..., ::-1]
+    assert np.abs(seen.astype(int) - tile).max() <= 2
 
 
 # -- storage

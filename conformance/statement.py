@@ -26,12 +26,12 @@ from gateway.core.queries import AnyOf, QueryLevel, Range, Rule, Wildcard
 from gateway.dicom.attributes import ASKED, COMPUTED, INDEXED, SEARCHED
 from gateway.dicom.dictionary import tag_of, vr_of
 from gateway.dicom.gate.rules import FAMILIES, RULES, TYPES
-from gateway.dicom.header_json import INLINE_LIMIT
-from gateway.dicom.icc import srgb_profile
-from gateway.dicom.part10 import decode_header
-from gateway.dicom.pixels import MEDIA_TYPES
-from gateway.dicomweb.limits import LIMITS
-from gateway.dicomweb.media import frame_offers
+from gateway.dicom.images.icc import srgb_profile
+from gateway.dicom.images.pixels import MEDIA_TYPES
+from gateway.dicom.json.headers import INLINE_LIMIT
+from gateway.dicom.streams.part10 import decode_header
+from gateway.dicomweb.http.limits import LIMITS
+from gateway.dicomweb.http.media import frame_offers
 from gateway.dicomweb.qido import parse_search
 
 STATEMENT = Path(__file__).with_name("STATEMENT.md")

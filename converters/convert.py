@@ -14,8 +14,8 @@ from gateway.core.frames import CropTable
 from gateway.core.ports import Progress, UnmatchedSlide
 from gateway.core.storage import BlobStore, Buffer
 from gateway.dicom.attributes import empty_keywords, provenance
-from gateway.dicom.crops import cut_all
-from gateway.dicom.part10 import Part10, decode_header
+from gateway.dicom.streams.crops import cut_all
+from gateway.dicom.streams.part10 import Part10, decode_header
 
 
 @dataclass(frozen=True, slots=True)

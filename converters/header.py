@@ -26,7 +26,7 @@ from gateway.core.instances import (
 )
 from gateway.dicom.attributes import UNKNOWN_DATE
 from gateway.dicom.geometry import NOMINAL_THICKNESS_MM, write_matrix, write_origin
-from gateway.dicom.icc import is_rgb_profile, srgb_profile
+from gateway.dicom.images.icc import is_rgb_profile, srgb_profile
 
 RECIPE = "2"
 """Version of everything that decides about a header's bytes; part of Series and SOP UIDs."""

@@ -26,7 +26,7 @@ from gateway.core.instances import (
 )
 from gateway.core.ports import PlannedInstance, SlidePlan
 from gateway.dicom.attributes import indexed_attributes
-from gateway.dicom.part10 import encode_header
+from gateway.dicom.streams.part10 import encode_header
 
 _ASSUMED_PLACE = (
     "No place on the slide is stated; it was assumed to begin in the corner of the slide, with the "

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from converters.worklist.metadata import Description, describe_slide, describe_study
 from gateway.core.instances import Identified, InstanceKey, Slide, derive_uid
-from gateway.dicom.part10 import decode_header, encode_header
+from gateway.dicom.streams.part10 import decode_header, encode_header
 
 
 @dataclass(frozen=True, slots=True)

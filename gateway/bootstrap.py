@@ -144,8 +144,8 @@ def load_application(settings: Settings, url: str) -> WSGIApplication:
     url
         Absolute URL that the server listens to.
     """
-    from gateway.dicomweb.addresses import Addresses
     from gateway.dicomweb.app import UseCases, http_application
+    from gateway.dicomweb.http.addresses import Addresses
     from gateway.web.pages import blueprint
 
     services = open_services(settings)

@@ -24,7 +24,7 @@ from sqlalchemy import Table
 from gateway.core.instances import JPEG_BASELINE
 from gateway.core.ports import Attributes
 from gateway.core.queries import QueryLevel
-from gateway.dicom.part10 import encode_header
+from gateway.dicom.streams.part10 import encode_header
 from gateway.index import tables
 from gateway.index.terms import term_rows
 from gateway.index.work import open_index

@@ -20,7 +20,7 @@ from conformance.bench.report import Chapter, at_least, at_most, median, spread
 from conformance.bench.slides import make_large_svs
 from converters.convert import convert
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN
-from gateway.dicom.part10 import encode_header
+from gateway.dicom.streams.part10 import encode_header
 from gateway.store.files import FileStore
 
 _LARGEST = 100_000

@@ -10,7 +10,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, derive_uid
-from gateway.dicom.part10 import encode_header
+from gateway.dicom.streams.part10 import encode_header
 
 _TILE = 8
 """Rows and columns of a frame: it is the header that is large."""

@@ -20,9 +20,9 @@ from gateway.core.bitstreams import jpeg_2000_frame, jpeg_frame, restart_interva
 from gateway.core.errors import GatewayError, InvalidDataset, InvalidInput
 from gateway.core.frames import Crop, TileGrid
 from gateway.dicom.gate import Outcome, examine, summarise
-from gateway.dicom.part10 import encode_header
-from gateway.dicom.reader import ReadPart10, read_part10
-from gateway.dicomweb.incoming import IncomingParts, content_type
+from gateway.dicom.streams.part10 import encode_header
+from gateway.dicom.streams.reader import ReadPart10, read_part10
+from gateway.dicomweb.http.incoming import IncomingParts, content_type
 
 _EOI = b"\xff\xd9"
 BOUNDARY = "fuzz"

@@ -17,7 +17,7 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 from pydicom.valuerep import PersonName
 
 from conformance.suite.site import ANNOTATIONS, WSI
-from gateway.dicom.icc import srgb_profile
+from gateway.dicom.images.icc import srgb_profile
 
 TILE = 32
 """Columns and rows of a frame."""

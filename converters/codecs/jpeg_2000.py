@@ -10,7 +10,7 @@ from gateway.core.bitstreams import Jpeg2000Frame, jpeg_2000_frame
 from gateway.core.errors import InvalidInput
 from gateway.core.frames import TileGrid
 from gateway.core.instances import JPEG_2000
-from gateway.dicom.pixels import decoded
+from gateway.dicom.images.pixels import decoded
 
 
 def common_frame(heads: Iterable[bytes], grid: TileGrid) -> Jpeg2000Frame:

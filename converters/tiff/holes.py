@@ -35,7 +35,7 @@ from gateway.core.bitstreams import (
 from gateway.core.errors import SlideUnreadable
 from gateway.core.frames import FrameTable, Read
 from gateway.core.instances import JPEG_BASELINE
-from gateway.dicom.pixels import decoded
+from gateway.dicom.images.pixels import decoded
 
 MOST_HOLES = 256
 """Tiles of a slide that are made; a file that lacks more is refused."""

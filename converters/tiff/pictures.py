@@ -33,7 +33,7 @@ from gateway.core.blobs import InMemory
 from gateway.core.errors import InvalidInput, SlideUnreadable
 from gateway.core.frames import FrameTable, TileGrid
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE, Flavour
-from gateway.dicom.pixels import decoded
+from gateway.dicom.images.pixels import decoded
 
 _MOST_PIXELS = 1 << 26  # they are held in memory
 _LONGEST_SIDE = 0xFFFF

@@ -17,7 +17,7 @@ from pydicom.valuerep import IS
 
 from gateway.core.queries import QueryLevel
 from gateway.dicom.dictionary import tag_of
-from gateway.dicom.json_model import dataset_json
+from gateway.dicom.json.model import dataset_json
 
 INDEXED: dict[QueryLevel, tuple[str, ...]] = {
     QueryLevel.STUDY: (

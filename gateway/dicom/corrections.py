@@ -7,7 +7,7 @@ from datetime import datetime
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from gateway.dicom.part10 import decode_header, encode_header
+from gateway.dicom.streams.part10 import decode_header, encode_header
 
 _SYSTEM = "Slidegate"
 _NEVER_DIFFERENT = ("OriginalAttributesSequence", "SpecificCharacterSet")

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Flask, Response, request
 
 from gateway.core.errors import Forbidden
-from gateway.dicomweb import capabilities, instances, metadata, operate, qido, rendered, stow, uri
-from gateway.dicomweb.addresses import ROOT, Addresses, PublicAddress
-from gateway.dicomweb.bulk import BulkAnswers
-from gateway.dicomweb.cors import Cors
+from gateway.dicomweb import instances, metadata, operate, qido, rendered, stow, uri
 from gateway.dicomweb.frames import FrameLane
-from gateway.dicomweb.limits import Bounded
-from gateway.dicomweb.observed import ROUTE, Observed, template
-from gateway.dicomweb.problems import problem
+from gateway.dicomweb.http import capabilities
+from gateway.dicomweb.http.addresses import ROOT, Addresses, PublicAddress
+from gateway.dicomweb.http.bulk import BulkAnswers
+from gateway.dicomweb.http.cors import Cors
+from gateway.dicomweb.http.limits import Bounded
+from gateway.dicomweb.http.observed import ROUTE, Observed, template
+from gateway.dicomweb.http.problems import problem
 from gateway.services.query import Search
 from gateway.services.receive import Receive
 from gateway.services.render import Render
@@ -71,7 +72,7 @@ def http_application(
     pages
         Pages for people.
     access_log
-        Which answers get a line, as :class:`~gateway.dicomweb.observed.Observed` says.
+        Which answers get a line, as :class:`~gateway.dicomweb.http.observed.Observed` says.
     """
     app = Flask("slidegate", static_folder=None)
     app.url_map.strict_slashes = False

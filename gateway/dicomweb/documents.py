@@ -9,8 +9,8 @@ from flask import Response, render_template, request
 
 import gateway
 from gateway.dicom.report import Report, as_text
-from gateway.dicomweb.conditional import REVALIDATED, entity_tag, selection
-from gateway.dicomweb.media import Offer, accepted, negotiate
+from gateway.dicomweb.http.conditional import REVALIDATED, entity_tag, selection
+from gateway.dicomweb.http.media import Offer, accepted, negotiate
 from gateway.services.render import Document
 
 HTML, TEXT = "text/html", "text/plain"

@@ -22,14 +22,14 @@ from gateway.core.instances import (
     InstanceKey,
     checked_uid,
 )
-from gateway.dicom.pixels import MEDIA_TYPES, decoded
-from gateway.dicomweb.addresses import ROOT, instance_url, root_of
-from gateway.dicomweb.bulk import BulkAnswers
-from gateway.dicomweb.conditional import UNCHANGING, selection
-from gateway.dicomweb.limits import MOST_FRAMES
-from gateway.dicomweb.media import Multipart, Offer, Part, frame_offer
-from gateway.dicomweb.observed import FRAMES, FRAMES_ROUTE, ROUTE
-from gateway.dicomweb.problems import problem
+from gateway.dicom.images.pixels import MEDIA_TYPES, decoded
+from gateway.dicomweb.http.addresses import ROOT, instance_url, root_of
+from gateway.dicomweb.http.bulk import BulkAnswers
+from gateway.dicomweb.http.conditional import UNCHANGING, selection
+from gateway.dicomweb.http.limits import MOST_FRAMES
+from gateway.dicomweb.http.media import Multipart, Offer, Part, frame_offer
+from gateway.dicomweb.http.observed import FRAMES, FRAMES_ROUTE, ROUTE
+from gateway.dicomweb.http.problems import problem
 from gateway.services.frames import Frames
 from gateway.services.retrieve import Retrieve
 
@@ -42,7 +42,7 @@ _KEPT = (("Cache-Control", UNCHANGING), ("Vary", "Accept, Authorization, Range")
 """Headers of every answer: the frames of a SOP Instance UID never change.
 
 There are no ranges of frames, and a browser must not cut them out of what it keeps: see
-:func:`gateway.dicomweb.conditional.selection`.
+:func:`gateway.dicomweb.http.conditional.selection`.
 """
 
 Form = Callable[[bytes], bytes]

@@ -10,12 +10,12 @@ from flask import Blueprint, Response, request
 from gateway import __version__
 from gateway.core.errors import NotAcceptable
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, Instance, checked_uid
-from gateway.dicom.pixels import LOSSLESS
-from gateway.dicomweb.addresses import LEVELS, instance_url, root_of
-from gateway.dicomweb.bulk import BulkAnswers
-from gateway.dicomweb.conditional import REVALIDATED, entity_tag, selection
-from gateway.dicomweb.limits import MOST_NATIVE_BYTES
-from gateway.dicomweb.media import DICOM, Multipart, Offer, Part, accepted, negotiate
+from gateway.dicom.images.pixels import LOSSLESS
+from gateway.dicomweb.http.addresses import LEVELS, instance_url, root_of
+from gateway.dicomweb.http.bulk import BulkAnswers
+from gateway.dicomweb.http.conditional import REVALIDATED, entity_tag, selection
+from gateway.dicomweb.http.limits import MOST_NATIVE_BYTES
+from gateway.dicomweb.http.media import DICOM, Multipart, Offer, Part, accepted, negotiate
 from gateway.services.retrieve import Retrieve
 from gateway.services.streams import Part10Stream
 

@@ -13,16 +13,16 @@ from flask import Blueprint, Response, request
 from gateway.core.errors import InvalidQuery
 from gateway.core.gzip_pieces import Deflated, GzipPieces
 from gateway.core.instances import Instance, InstanceKey, checked_uid
-from gateway.dicom.header_json import ROOT
-from gateway.dicomweb.addresses import INSTANCE, LEVELS, instance_url, root_of
-from gateway.dicomweb.bulk import BulkAnswers
-from gateway.dicomweb.conditional import REVALIDATED, entity_tag, selection
-from gateway.dicomweb.media import JSON_OFFERS, OCTETS, Multipart, Offer, accepted, negotiate
+from gateway.dicom.json.headers import ROOT
+from gateway.dicomweb.http.addresses import INSTANCE, LEVELS, instance_url, root_of
+from gateway.dicomweb.http.bulk import BulkAnswers
+from gateway.dicomweb.http.conditional import REVALIDATED, entity_tag, selection
+from gateway.dicomweb.http.media import JSON_OFFERS, OCTETS, Multipart, Offer, accepted, negotiate
 from gateway.services.documents import EDITION, Document
 from gateway.services.retrieve import Retrieve
 
 if TYPE_CHECKING:
-    from gateway.dicom.element_json import Inline
+    from gateway.dicom.json.elements import Inline
 
 _FORMS: dict[str, Inline | None] = {
     "": None,

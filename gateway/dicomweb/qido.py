@@ -29,11 +29,11 @@ from gateway.core.queries import (
 )
 from gateway.dicom.attributes import ASKED, COMPUTED, LEVEL_OF
 from gateway.dicom.dictionary import path_of, tag_of, vr_of
-from gateway.dicom.json_model import Json, dataset_json, match_json, text_json
-from gateway.dicomweb.addresses import root_of
-from gateway.dicomweb.bulk import BulkAnswers
-from gateway.dicomweb.conditional import REVALIDATED, entity_tag, selection
-from gateway.dicomweb.media import JSON_OFFERS, accepted, negotiate
+from gateway.dicom.json.model import Json, dataset_json, match_json, text_json
+from gateway.dicomweb.http.addresses import root_of
+from gateway.dicomweb.http.bulk import BulkAnswers
+from gateway.dicomweb.http.conditional import REVALIDATED, entity_tag, selection
+from gateway.dicomweb.http.media import JSON_OFFERS, accepted, negotiate
 from gateway.services.query import Found, Search
 
 _OPTIONS = frozenset(

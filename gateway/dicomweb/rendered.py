@@ -9,12 +9,12 @@ from flask import Blueprint, Response, request
 import gateway
 from gateway.core.errors import NotAcceptable
 from gateway.core.instances import InstanceKey, checked_uid
-from gateway.dicom.pictures import GIF, JP2, JPEG, PNG
-from gateway.dicomweb.addresses import INSTANCE, LEVELS, instance_url, root_of
-from gateway.dicomweb.conditional import REVALIDATED, UNCHANGING, entity_tag, selection
+from gateway.dicom.images.pictures import GIF, JP2, JPEG, PNG
 from gateway.dicomweb.documents import document_answer
 from gateway.dicomweb.frames import listed_frames
-from gateway.dicomweb.media import Multipart, Offer, Part, accepted, negotiate
+from gateway.dicomweb.http.addresses import INSTANCE, LEVELS, instance_url, root_of
+from gateway.dicomweb.http.conditional import REVALIDATED, UNCHANGING, entity_tag, selection
+from gateway.dicomweb.http.media import Multipart, Offer, Part, accepted, negotiate
 from gateway.dicomweb.rendering import left_out, wanted_picture, wanted_thumbnail
 from gateway.services.render import Picture, Render
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from gateway.core.errors import InvalidInput
 from gateway.core.viewports import Viewport
-from gateway.dicom.pictures import DEFAULT_QUALITY, SPACES, Finish
-from gateway.dicom.windows import SHAPES, Window
+from gateway.dicom.images.pictures import DEFAULT_QUALITY, SPACES, Finish
+from gateway.dicom.images.windows import SHAPES, Window
 from gateway.services.render import THUMBNAIL_SIDE, Wanted
 
 _NUMBER = re.compile(r"[+-]?(\d{1,9}(\.\d{0,12})?|\.\d{1,12})\Z", re.ASCII)

@@ -20,13 +20,13 @@ from gateway.core.errors import (
     UnsupportedMediaType,
 )
 from gateway.core.instances import checked_uid
-from gateway.dicom.json_model import Json
-from gateway.dicomweb.addresses import STUDY, instance_url, root_of
-from gateway.dicomweb.incoming import Chunks, IncomingPart, IncomingParts, content_type
-from gateway.dicomweb.limits import MOST_OBJECT_BYTES, MOST_PARTS, MOST_STORES
-from gateway.dicomweb.media import DICOM, DICOM_JSON, JSON_OFFERS, accepted, negotiate
-from gateway.dicomweb.observed import RECEIVED
-from gateway.dicomweb.problems import RETRY_AFTER_S
+from gateway.dicom.json.model import Json
+from gateway.dicomweb.http.addresses import STUDY, instance_url, root_of
+from gateway.dicomweb.http.incoming import Chunks, IncomingPart, IncomingParts, content_type
+from gateway.dicomweb.http.limits import MOST_OBJECT_BYTES, MOST_PARTS, MOST_STORES
+from gateway.dicomweb.http.media import DICOM, DICOM_JSON, JSON_OFFERS, accepted, negotiate
+from gateway.dicomweb.http.observed import RECEIVED
+from gateway.dicomweb.http.problems import RETRY_AFTER_S
 from gateway.services.receive import Receive, Received
 
 _MOST_TOLD = 10

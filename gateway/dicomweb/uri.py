@@ -9,11 +9,11 @@ from flask import Blueprint, Response, request
 from gateway import __version__
 from gateway.core.errors import InvalidInput, NotAcceptable
 from gateway.core.instances import Instance, InstanceKey, checked_uid
-from gateway.dicom.pictures import JPEG, PNG
-from gateway.dicomweb.conditional import REVALIDATED, entity_tag, selection
+from gateway.dicom.images.pictures import JPEG, PNG
 from gateway.dicomweb.frames import listed_frames
+from gateway.dicomweb.http.conditional import REVALIDATED, entity_tag, selection
+from gateway.dicomweb.http.media import DICOM, Offer, negotiate
 from gateway.dicomweb.instances import Objects
-from gateway.dicomweb.media import DICOM, Offer, negotiate
 from gateway.dicomweb.rendering import wanted_picture
 from gateway.services.render import Render
 from gateway.services.retrieve import Retrieve

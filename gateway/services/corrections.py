@@ -19,7 +19,7 @@ from gateway.core.ports import Index, SlideLibrary, WorklistRow
 from gateway.core.storage import BlobStore
 from gateway.dicom.attributes import indexed_attributes
 from gateway.dicom.corrections import differences, with_original_attributes
-from gateway.dicom.part10 import decode_header
+from gateway.dicom.streams.part10 import decode_header
 from gateway.services.documents import document_blob, document_name
 from gateway.services.names import Names
 

@@ -15,10 +15,10 @@ from gateway.core.errors import BlobMissing, OutOfResources, Unavailable
 from gateway.core.gzip_pieces import Deflated, inflated
 from gateway.core.instances import Instance, InstanceKey
 from gateway.core.storage import BlobStore
-from gateway.dicom.element_json import Inline
-from gateway.dicom.header_json import ROOT, by_size, header_json
-from gateway.dicom.header_walk import Header
-from gateway.dicom.json_model import Json
+from gateway.dicom.json.elements import Inline
+from gateway.dicom.json.headers import ROOT, by_size, header_json
+from gateway.dicom.json.model import Json
+from gateway.dicom.json.walk import Header
 
 EDITION = "1"
 """Changes when documents say something else of the same header: old ones are made again."""
@@ -60,7 +60,7 @@ class Document:
     Parameters
     ----------
     text
-        Begins to yield the text, with :data:`~gateway.dicom.header_json.ROOT` in place of the URL
+        Begins to yield the text, with :data:`~gateway.dicom.json.headers.ROOT` in place of the URL
         of the DICOMweb root.
     packed
         What is known of the stored form; None if it was made for one request.

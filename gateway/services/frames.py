@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gateway.core.frames import Entry, FrameTableHead
 from gateway.core.instances import Instance
 from gateway.core.storage import Blob, BlobStore
-from gateway.dicom.crops import Cut, RecentCuts
+from gateway.dicom.streams.crops import Cut, RecentCuts
 from gateway.services.links import Links
 
 _RUN, _GAP = 1 << 18, 4096

@@ -22,8 +22,8 @@ from gateway.core.ports import (
 from gateway.core.storage import Blob, BlobStore, Buffer
 from gateway.dicom.attributes import empty_keywords, provenance
 from gateway.dicom.corrections import differences
-from gateway.dicom.crops import cut_all
-from gateway.dicom.part10 import Part10, decode_header
+from gateway.dicom.streams.crops import cut_all
+from gateway.dicom.streams.part10 import Part10, decode_header
 from gateway.services.documents import document_blob, document_name
 from gateway.services.links import Links
 from gateway.services.names import Names

@@ -38,11 +38,11 @@ from gateway.core.instances import (
 from gateway.core.ports import Attributes, Holding, Index
 from gateway.core.storage import Arrival, BlobStore, Buffer
 from gateway.dicom.attributes import indexed_attributes
-from gateway.dicom.header_json import header_json
-from gateway.dicom.part10 import encode_header
-from gateway.dicom.pixels import MEDIA_TYPES
-from gateway.dicom.reader import ReadPart10, read_part10
+from gateway.dicom.images.pixels import MEDIA_TYPES
+from gateway.dicom.json.headers import header_json
 from gateway.dicom.sop_classes import DOCUMENTS, IMAGES
+from gateway.dicom.streams.part10 import encode_header
+from gateway.dicom.streams.reader import ReadPart10, read_part10
 from gateway.services.documents import document_blob, document_name
 from gateway.services.names import Names
 from gateway.services.retrieve import Retrieve

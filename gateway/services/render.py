@@ -20,13 +20,13 @@ from gateway.core.ports import Index, Match
 from gateway.core.queries import AnyOf, Key, Query, QueryLevel
 from gateway.core.storage import BlobStore
 from gateway.core.viewports import Box, View, Viewport, whole
-from gateway.dicom.pictures import Finish, check_colours, picture
-from gateway.dicom.pyramids import is_fine_enough, place_in
-from gateway.dicom.rasters import Raster, is_picture_of_slide, read_raster
+from gateway.dicom.images.pictures import Finish, check_colours, picture
+from gateway.dicom.images.pyramids import is_fine_enough, place_in
+from gateway.dicom.images.rasters import Raster, is_picture_of_slide, read_raster
+from gateway.dicom.images.tiles import Decoder, composed, reduction_of
+from gateway.dicom.images.windows import Window
 from gateway.dicom.report import Report, read_report
 from gateway.dicom.sop_classes import REPORTS
-from gateway.dicom.tiles import Decoder, composed, reduction_of
-from gateway.dicom.windows import Window
 from gateway.services.retrieve import Retrieve
 
 LARGEST_SIDE = 4096
@@ -94,7 +94,7 @@ class Picture:
     identity
         All that its bytes depend on.
     make
-        Makes it. See :meth:`gateway.dicom.tiles.Decoder.pixels` for its errors.
+        Makes it. See :meth:`gateway.dicom.images.tiles.Decoder.pixels` for its errors.
     coloured
         Whether it has colours: windows do not apply to them.
     """

@@ -12,11 +12,11 @@ from gateway.core.frames import CropTable, FrameTable
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, Instance, InstanceKey
 from gateway.core.ports import Index
 from gateway.core.storage import Blob, BlobStore
-from gateway.dicom.crops import Cut, RecentCuts, cut_all
-from gateway.dicom.element_json import Inline
-from gateway.dicom.header_walk import binary_at
-from gateway.dicom.native import NativeForm, native_bytes
-from gateway.dicom.part10 import Part10, decode_header
+from gateway.dicom.json.elements import Inline
+from gateway.dicom.json.walk import binary_at
+from gateway.dicom.streams.crops import Cut, RecentCuts, cut_all
+from gateway.dicom.streams.native import NativeForm, native_bytes
+from gateway.dicom.streams.part10 import Part10, decode_header
 from gateway.services.documents import Document, Documents
 from gateway.services.frames import FrameReader, Frames
 from gateway.services.links import Links

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from gateway.core.storage import Blob, Buffer
-from gateway.dicom.native import NativeForm
-from gateway.dicom.part10 import Part10
+from gateway.dicom.streams.native import NativeForm
+from gateway.dicom.streams.part10 import Part10
 from gateway.services.frames import started
 
 WINDOW = 1 << 18

@@ -13,7 +13,7 @@ from pydicom import Dataset
 
 from conformance.bench.objects import annotations_of
 from conformance.bench.slides import draw_scene
-from gateway.dicom.icc import srgb_profile
+from gateway.dicom.images.icc import srgb_profile
 from tests.clients.site import installed, serving_pages
 from tests.conftest import Server, serving, slidegate
 from tests.factories import SvsTruth, make_svs

@@ -19,7 +19,7 @@ from converters.library import ScannerFiles
 from gateway.core.errors import Conflict, SlideUnreadable, SpacingUnknown
 from gateway.core.ports import SlidePlan
 from gateway.dicom.geometry import NOMINAL_THICKNESS_MM
-from gateway.dicom.icc import srgb_profile
+from gateway.dicom.images.icc import srgb_profile
 from gateway.store.files import FileStore
 from tests.conftest import dicom_faults, tool
 from tests.factories import SvsTruth, make_svs

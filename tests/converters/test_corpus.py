@@ -13,7 +13,7 @@ import pytest
 
 from converters.convert import convert
 from gateway.core.errors import GatewayError, SlideUnreadable, SpacingUnknown
-from gateway.dicom.icc import srgb_profile
+from gateway.dicom.images.icc import srgb_profile
 from gateway.store.files import FileStore
 from tests.factories import make_svs, patch_tag, tag_values, truncate
 from tests.ndpi import make_ndpi

@@ -28,7 +28,7 @@ from converters.worklist.placement import placement_from
 from gateway.core.geometry import Placement, View
 from gateway.core.instances import Signature
 from gateway.dicom.geometry import read_matrix
-from gateway.dicom.part10 import Part10
+from gateway.dicom.streams.part10 import Part10
 from gateway.store.files import FileStore
 from tests.factories import make_svs
 

@@ -17,7 +17,7 @@ from gateway.core.errors import SlideUnreadable
 from gateway.core.frames import FrameTable
 from gateway.core.instances import Flavour
 from gateway.core.ports import SlidePlan
-from gateway.dicom.pixels import decoded
+from gateway.dicom.images.pixels import decoded
 from tests.codings import Components
 from tests.conftest import dicom_faults, slidegate
 from tests.converters.test_convert import converted

@@ -21,7 +21,7 @@ from gateway.core.errors import Conflict, InvalidInput, Unmatched
 from gateway.core.instances import Identified
 from gateway.core.ports import SlidePlan, UnmatchedSlide
 from gateway.dicom.attributes import empty_keywords
-from gateway.dicom.part10 import decode_header
+from gateway.dicom.streams.part10 import decode_header
 from gateway.store.files import FileStore
 from tests.conftest import tool
 from tests.factories import make_svs

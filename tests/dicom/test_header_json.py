@@ -18,11 +18,11 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from gateway.core.blobs import InMemory
 from gateway.core.errors import GatewayError, InvalidDataset
-from gateway.dicom.header_json import ROOT, header_json
-from gateway.dicom.header_walk import binary_at
-from gateway.dicom.json_model import dataset_json
-from gateway.dicom.part10 import decode_header, encode_header
-from gateway.dicom.reader import read_part10
+from gateway.dicom.json.headers import ROOT, header_json
+from gateway.dicom.json.model import dataset_json
+from gateway.dicom.json.walk import binary_at
+from gateway.dicom.streams.part10 import decode_header, encode_header
+from gateway.dicom.streams.reader import read_part10
 from tests.conftest import SHARED
 
 LIMIT = 1000

@@ -8,7 +8,7 @@ from pydicom import Dataset
 from pydicom.dataelem import DataElement
 from pydicom.tag import Tag
 
-from gateway.dicom.json_model import dataset_json
+from gateway.dicom.json.model import dataset_json
 
 
 def as_json(dataset: Dataset, limit: int = 1000) -> dict[str, dict[str, object]]:

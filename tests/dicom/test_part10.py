@@ -12,7 +12,7 @@ from pydicom.encaps import generate_frames, parse_basic_offsets
 from gateway.core.errors import GatewayError, Unavailable
 from gateway.core.frames import FrameTable
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE
-from gateway.dicom.part10 import Part10, decode_header, encode_header
+from gateway.dicom.streams.part10 import Part10, decode_header, encode_header
 from tests.core.test_frames import expected, reader, tables
 
 

@@ -17,7 +17,7 @@ from gateway.core.instances import (
     JPEG_2000_LOSSLESS,
     JPEG_BASELINE,
 )
-from gateway.dicom.pixels import MEDIA_TYPES, decoded
+from gateway.dicom.images.pixels import MEDIA_TYPES, decoded
 from tests.codings import CODINGS, Components
 
 JPEG_LOSSLESS, JPEG_LS, RLE, HTJ2K = (

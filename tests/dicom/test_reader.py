@@ -17,8 +17,8 @@ from gateway.core.errors import GatewayError, InvalidDataset, UnsupportedTransfe
 from gateway.core.frames import FrameTable
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE
 from gateway.dicom.gate.items import Item
-from gateway.dicom.part10 import Part10
-from gateway.dicom.reader import ReadPart10, read_part10
+from gateway.dicom.streams.part10 import Part10
+from gateway.dicom.streams.reader import ReadPart10, read_part10
 from tests.conftest import SHARED
 from tests.streams import (
     IMPLICIT,

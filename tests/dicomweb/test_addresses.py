@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from werkzeug.test import Client
 
 from gateway.core.errors import InvalidInput
-from gateway.dicomweb.addresses import Addresses, PublicAddress, root_of
-from gateway.dicomweb.forwarded import forwarded_url, x_forwarded_url
+from gateway.dicomweb.http.addresses import Addresses, PublicAddress, root_of
+from gateway.dicomweb.http.forwarded import forwarded_url, x_forwarded_url
 from gateway.settings import Web, web
 from tests.conftest import Server, serving, slidegate
 from tests.dicomweb.proxy import free_port, nginx

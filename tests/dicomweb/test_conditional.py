@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from werkzeug.exceptions import PreconditionFailed, RequestedRangeNotSatisfiable
 from werkzeug.test import EnvironBuilder
 
-from gateway.dicomweb.conditional import REVALIDATED, UNCHANGING, entity_tag, selection
-from gateway.dicomweb.problems import problem
+from gateway.dicomweb.http.conditional import REVALIDATED, UNCHANGING, entity_tag, selection
+from gateway.dicomweb.http.problems import problem
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

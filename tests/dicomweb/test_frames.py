@@ -7,7 +7,7 @@ import requests
 
 from gateway.bootstrap import open_services
 from gateway.core.errors import Unavailable
-from gateway.dicomweb.bulk import BulkAnswers
+from gateway.dicomweb.http.bulk import BulkAnswers
 from gateway.settings import Settings
 from tests.conftest import Server
 from tests.dicomweb.test_server import OCTETS, instance_path

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import BrokenOff, InvalidInput
-from gateway.dicomweb.incoming import IncomingParts, content_type
-from gateway.dicomweb.limits import MOST_PART_HEADER_BYTES
+from gateway.dicomweb.http.incoming import IncomingParts, content_type
+from gateway.dicomweb.http.limits import MOST_PART_HEADER_BYTES
 
 B = "0f3cf5c0-70e0-41ef"
 Parts = list[tuple[dict[str, str], bytes]]

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import NotAcceptable
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE
-from gateway.dicom.pixels import MEDIA_TYPES
-from gateway.dicomweb.media import (
+from gateway.dicom.images.pixels import MEDIA_TYPES
+from gateway.dicomweb.http.media import (
     DICOM,
     Multipart,
     Offer,

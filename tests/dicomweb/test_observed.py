@@ -21,8 +21,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from werkzeug.test import Client
 
 from gateway.bootstrap import load_application, open_services
-from gateway.dicomweb.limits import LIMITS, URL_BYTES
-from gateway.dicomweb.observed import FRAMES_ROUTE, Observed
+from gateway.dicomweb.http.limits import LIMITS, URL_BYTES
+from gateway.dicomweb.http.observed import FRAMES_ROUTE, Observed
 from gateway.settings import Settings, Web
 from gateway.telemetry.logs import JsonLines
 from gateway.telemetry.metrics import Metrics

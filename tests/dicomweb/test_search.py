@@ -20,7 +20,7 @@ from conformance.bench.objects import annotations_of
 from gateway.bootstrap import Services, load_application, open_services
 from gateway.dicom.attributes import INDEXED
 from gateway.dicom.dictionary import tag_of
-from gateway.dicom.part10 import decode_header
+from gateway.dicom.streams.part10 import decode_header
 from gateway.services import query
 from gateway.settings import Settings
 from tests.factories import SvsTruth

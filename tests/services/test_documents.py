@@ -10,8 +10,8 @@ import pytest
 from gateway.bootstrap import Services, open_services
 from gateway.core.errors import BlobMissing, NotFound
 from gateway.core.instances import Instance
-from gateway.dicom.header_json import ROOT
-from gateway.dicom.json_model import dataset_json
+from gateway.dicom.json.headers import ROOT
+from gateway.dicom.json.model import dataset_json
 from gateway.services import documents
 from gateway.services.documents import document_name
 from gateway.settings import Settings

@@ -28,7 +28,7 @@ from gateway.core.errors import (
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE, Instance
 from gateway.core.queries import Key, Query, QueryLevel, Wildcard
 from gateway.dicom.gate import Outcome
-from gateway.dicom.json_model import dataset_json
+from gateway.dicom.json.model import dataset_json
 from gateway.services.receive import Received
 from gateway.settings import Settings
 from tests.conftest import SHARED

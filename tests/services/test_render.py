@@ -25,12 +25,12 @@ from gateway.core.instances import (
     derive_uid,
 )
 from gateway.core.viewports import Viewport
-from gateway.dicom.icc import ADOBE_RGB, SRGB, profile_of
-from gateway.dicom.pictures import SPACES, Finish
-from gateway.dicom.positions import read_corners
-from gateway.dicom.rasters import Samples
-from gateway.dicom.tiles import Decoder
-from gateway.dicom.windows import Window
+from gateway.dicom.images.icc import ADOBE_RGB, SRGB, profile_of
+from gateway.dicom.images.pictures import SPACES, Finish
+from gateway.dicom.images.positions import read_corners
+from gateway.dicom.images.rasters import Samples
+from gateway.dicom.images.tiles import Decoder
+from gateway.dicom.images.windows import Window
 from gateway.services import render
 from gateway.services.render import Wanted
 from gateway.settings import Settings

@@ -21,7 +21,7 @@ from converters.formats.companions import companions
 from gateway.bootstrap import Services, adder, open_services
 from gateway.core.errors import InvalidInput
 from gateway.core.instances import SlideState
-from gateway.dicom.part10 import decode_header
+from gateway.dicom.streams.part10 import decode_header
 from gateway.jobs.hands import Hand, Outcome, attempt
 from gateway.jobs.watch import Watch
 from gateway.settings import Settings, watched_folders

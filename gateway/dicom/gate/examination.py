@@ -33,7 +33,7 @@ from gateway.dicom.gate.structure import Missing, absent, code_faults, known, mi
 from gateway.dicom.gate.values import value_faults
 from gateway.dicom.gate.verdict import Finding, Outcome, Severity, Verdict, outcome_of
 from gateway.dicom.gate.viewers import annotation_warnings, image_warnings, report_warnings
-from gateway.dicom.part10 import encode_header
+from gateway.dicom.streams.part10 import encode_header
 
 MICROSCOPY_BULK_SIMPLE_ANNOTATIONS = "1.2.840.10008.5.1.4.1.1.91.1"
 
@@ -153,7 +153,7 @@ def examine(
     Returns
     -------
     The verdict; whatever the data set holds, nothing is raised. A repaired object has to be
-    written anew as a whole, by :class:`gateway.dicom.part10.Part10`.
+    written anew as a whole, by :class:`gateway.dicom.streams.part10.Part10`.
     """
     return examine_item(Object(Item(dataset), transfer_syntax, frames, read), wrong_offsets, moment)
 

@@ -23,7 +23,7 @@ from pydicom.valuerep import TEXT_VR_DELIMS
 from pydicom.values import convert_SQ
 
 from gateway.core.errors import InvalidDataset
-from gateway.dicom.header_walk import beginning_of
+from gateway.dicom.json.walk import beginning_of
 
 Element = DataElement | RawDataElement
 

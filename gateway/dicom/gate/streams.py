@@ -10,7 +10,7 @@ from gateway.dicom.gate.items import Item
 from gateway.dicom.gate.pixels import Read
 from gateway.dicom.gate.series import Summary, summarise_item
 from gateway.dicom.gate.verdict import Finding, Verdict
-from gateway.dicom.reader import read_part10
+from gateway.dicom.streams.reader import read_part10
 
 
 def examine_part10(

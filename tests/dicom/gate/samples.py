@@ -18,8 +18,8 @@ from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN
 from gateway.dicom.dictionary import vr_of
 from gateway.dicom.gate import Finding, Verdict
 from gateway.dicom.gate.streams import examine_part10
-from gateway.dicom.part10 import Part10, encode_header
-from gateway.dicom.reader import read_part10
+from gateway.dicom.streams.part10 import Part10, encode_header
+from gateway.dicom.streams.reader import read_part10
 
 
 @dataclass(frozen=True)

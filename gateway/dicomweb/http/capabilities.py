@@ -8,10 +8,10 @@ from xml.etree import ElementTree
 
 from flask import Blueprint, Flask, Response, current_app, request
 
-from gateway.dicomweb import limits
-from gateway.dicomweb.addresses import ROOT, root_of
-from gateway.dicomweb.media import Offer, accepted, negotiate
-from gateway.dicomweb.observed import FRAMES_ROUTE, template
+from gateway.dicomweb.http import limits
+from gateway.dicomweb.http.addresses import ROOT, root_of
+from gateway.dicomweb.http.media import Offer, accepted, negotiate
+from gateway.dicomweb.http.observed import FRAMES_ROUTE, template
 
 _WADL = "application/vnd.sun.wadl+xml"
 _NAMESPACE = "http://wadl.dev.java.net/2009/02"

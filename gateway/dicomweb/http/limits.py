@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from werkzeug.exceptions import RequestEntityTooLarge, RequestURITooLarge
 
-from gateway.dicomweb.problems import problem
+from gateway.dicomweb.http.problems import problem
 from gateway.services.render import MOST_PICTURES, MOST_SOURCE_FRAMES, MOST_SOURCE_PIXELS
 
 if TYPE_CHECKING:

@@ -30,8 +30,8 @@ from pydicom.uid import (
 from gateway.core.errors import InvalidDataset, UnsupportedTransferSyntax
 from gateway.core.frames import FrameTable
 from gateway.core.storage import Buffer
-from gateway.dicom.elements import UNDEFINED, Element, ElementWalk, Window, truncated
-from gateway.dicom.fragments import (
+from gateway.dicom.streams.elements import UNDEFINED, Element, ElementWalk, Window, truncated
+from gateway.dicom.streams.fragments import (
     MOST_FRAGMENTS,
     ExtendedTable,
     find_fragments,

@@ -15,9 +15,9 @@ from gateway.core.bitstreams import states_rgb
 from gateway.core.errors import Unavailable
 from gateway.core.instances import JPEG_2000, JPEG_2000_LOSSLESS, JPEG_BASELINE
 from gateway.core.viewports import Box
-from gateway.dicom.pixels import MOST_PIXELS, decoded, stated_size
-from gateway.dicom.rasters import Raster, Samples
-from gateway.dicom.windows import Window, full_range
+from gateway.dicom.images.pixels import MOST_PIXELS, decoded, stated_size
+from gateway.dicom.images.rasters import Raster, Samples
+from gateway.dicom.images.windows import Window, full_range
 
 Pixels = NDArray[np.uint8]
 """Shape (rows, columns) for greys, (rows, columns, 3) for R, G, B."""

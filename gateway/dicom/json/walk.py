@@ -1,7 +1,7 @@
 """A walk over the elements of a header that lies in memory, or is mapped into it.
 
-It yields where things are; what they say is for others. See :mod:`gateway.dicom.elements` for
-the walk over a stream that nobody has looked at yet.
+It yields where things are; what they say is for others. The walk over a stream that nobody has
+looked at yet is :mod:`gateway.dicom.streams.elements`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from pydicom.uid import ImplicitVRLittleEndian
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from gateway.core.errors import InvalidDataset
-from gateway.dicom.element_json import Scope, Surroundings
-from gateway.dicom.elements import (
+from gateway.dicom.json.elements import Scope, Surroundings
+from gateway.dicom.json.model import BINARY
+from gateway.dicom.streams.elements import (
     DEEPEST,
     ITEM,
     ITEM_END,
@@ -27,8 +28,7 @@ from gateway.dicom.elements import (
     is_vr,
     truncated,
 )
-from gateway.dicom.json_model import BINARY
-from gateway.dicom.reader import file_meta
+from gateway.dicom.streams.reader import file_meta
 
 Header = bytes | mmap.mmap
 """A Part 10 stream up to its pixel data; slices of it are bytes."""

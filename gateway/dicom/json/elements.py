@@ -22,7 +22,7 @@ from pydicom.hooks import hooks
 from pydicom.tag import BaseTag
 from pydicom.valuerep import AMBIGUOUS_VR
 
-from gateway.dicom.json_model import number, valued, values_of
+from gateway.dicom.json.model import number, valued, values_of
 
 CHARACTER_SET = 0x00080005
 UTF_8 = f'"{CHARACTER_SET:08X}":{{"vr":"CS","Value":["ISO_IR 192"]}}'

@@ -1,7 +1,7 @@
 """multipart/related bodies read (RFC 2046 5.1, RFC 2387) as they come, in constant memory.
 
 No library reads them: those for forms want a Content-Disposition, those for mail hold everything
-in memory. The multipart that answers are is written in :mod:`gateway.dicomweb.media`.
+in memory. The multipart that answers are is written in :mod:`gateway.dicomweb.http.media`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from gateway.core.errors import BrokenOff, InvalidInput
 from gateway.core.storage import Buffer
-from gateway.dicomweb.limits import MOST_PART_HEADER_BYTES
+from gateway.dicomweb.http.limits import MOST_PART_HEADER_BYTES
 
 _READ = 1 << 18
 """Bytes asked of the connection at once."""

@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 
 from gateway.core.errors import InvalidInput
 from gateway.core.viewports import Box, View
-from gateway.dicom.icc import (
+from gateway.dicom.images.icc import (
     ADOBE_RGB,
     DISPLAY_P3,
     ROMM_RGB,
@@ -19,7 +19,7 @@ from gateway.dicom.icc import (
     is_rgb_profile,
     profile_of,
 )
-from gateway.dicom.tiles import Pixels
+from gateway.dicom.images.tiles import Pixels
 
 JPEG, PNG, GIF, JP2 = "image/jpeg", "image/png", "image/gif", "image/jp2"
 

@@ -11,7 +11,7 @@ from base64 import b64encode
 from collections.abc import Generator, Iterator, Mapping
 
 from gateway.core.errors import InvalidDataset
-from gateway.dicom.element_json import (
+from gateway.dicom.json.elements import (
     CHARACTER_SET,
     UTF_8,
     Inline,
@@ -19,9 +19,9 @@ from gateway.dicom.element_json import (
     Surroundings,
     value_json,
 )
-from gateway.dicom.elements import DEEPEST, ITEM_END, UNDEFINED, truncated
-from gateway.dicom.header_walk import ITEM_TAG, Element, Extent, Header, HeaderWalk, extent_of
-from gateway.dicom.json_model import BINARY, PIXEL_DATA, Json
+from gateway.dicom.json.model import BINARY, PIXEL_DATA, Json
+from gateway.dicom.json.walk import ITEM_TAG, Element, Extent, Header, HeaderWalk, extent_of
+from gateway.dicom.streams.elements import DEEPEST, ITEM_END, UNDEFINED, truncated
 
 ROOT = "\0"
 """Stands for the absolute URL of the DICOMweb root, which clients reach under several names. JSON

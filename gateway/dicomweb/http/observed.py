@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from gateway.dicomweb.problems import problem
+from gateway.dicomweb.http.problems import problem
 from gateway.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:

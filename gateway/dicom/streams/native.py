@@ -10,8 +10,8 @@ from pydicom.dataset import Dataset
 from gateway.core.errors import Unavailable
 from gateway.core.frames import FrameTable
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE
-from gateway.dicom.part10 import Part10, encode_header
-from gateway.dicom.pixels import decoded
+from gateway.dicom.images.pixels import decoded
+from gateway.dicom.streams.part10 import Part10, encode_header
 
 _CONVERTED = frozenset({"YBR_FULL_422", "YBR_PARTIAL_420", "YBR_PARTIAL_422", "YBR_ICT", "YBR_RCT"})
 """What a decoder makes R, G and B of, whatever coded it (PS3.3 C.7.6.3.1.2)."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gateway.core.errors import InvalidDataset
 from gateway.core.frames import FrameTable, Int64s
-from gateway.dicom.elements import ITEM, SEQUENCE_END, Window, item_head, truncated
+from gateway.dicom.streams.elements import ITEM, SEQUENCE_END, Window, item_head, truncated
 
 MOST_FRAGMENTS = 1 << 22
 """Fragments of one instance: four million."""

@@ -18,8 +18,8 @@ from gateway.core.geometry import PixelMatrix
 from gateway.core.instances import Flavour
 from gateway.core.viewports import Box
 from gateway.dicom.geometry import read_matrix
-from gateway.dicom.positions import Corners, read_corners
-from gateway.dicom.windows import Window, window_of
+from gateway.dicom.images.positions import Corners, read_corners
+from gateway.dicom.images.windows import Window, window_of
 
 _PER_FRAME = 0x52009230
 

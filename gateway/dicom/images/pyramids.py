@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gateway.core.viewports import Box, View
-from gateway.dicom.rasters import Raster
+from gateway.dicom.images.rasters import Raster
 
 _ROUNDED = 1.5
 """Pixels by which a level may miss the edge of another: sizes are whole numbers."""

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from gateway.core.errors import GatewayError, InvalidInput
 from gateway.core.instances import InstanceKey
-from gateway.dicomweb.forwarded import forwarded_url, is_within, x_forwarded_url
-from gateway.dicomweb.problems import problem
+from gateway.dicomweb.http.forwarded import forwarded_url, is_within, x_forwarded_url
+from gateway.dicomweb.http.problems import problem
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

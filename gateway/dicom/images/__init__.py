@@ -1,0 +1,1 @@
+"""What frames show: decoding, colours, greys, and pictures composed from them."""

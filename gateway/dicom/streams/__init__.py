@@ -1,0 +1,1 @@
+"""Part 10 streams: their elements, their frames, reading and writing."""

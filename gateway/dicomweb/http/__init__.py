@@ -1,0 +1,1 @@
+"""What all doors share of HTTP: addresses, media types, bodies, conditions, limits, errors."""

@@ -169,6 +169,7 @@ class Render:
         self._read = lru_cache(_REMEMBERED)(lambda header: read_raster(store.get(header)))
         self.busy = threading.Semaphore(MOST_WAITING)
         self._working = threading.Semaphore(MOST_AT_ONCE)
+        self._reading = threading.Lock()  # headers of many frames take a second and much memory
 
     def instance(self, key: InstanceKey, wanted: Wanted) -> Picture:
         """Return the picture of an image.
@@ -277,7 +278,11 @@ class Render:
         first = [
             one for one in volumes if one["SeriesInstanceUID"] == volumes[0]["SeriesInstanceUID"]
         ]
-        return self.instance(_key(max(first, key=_columns)), wanted)
+        for one in sorted(first, key=_columns, reverse=True):
+            key = _key(one)
+            if self._raster(self._retrieve.instance(key)).is_tissue_alone:
+                return self.instance(key, wanted)
+        raise NotFound("No image of it shows tissue alone.")
 
     def thumbnail(self, key: InstanceKey, frame_number: int | None, wanted: Wanted) -> Picture:
         """Return a small picture of an image or of one of its frames.
@@ -290,7 +295,7 @@ class Render:
         instance = self._retrieve.instance(key)
         if instance.frame_table is None:
             raise NotFound("The instance is no image, so it has no thumbnail.")
-        if not is_picture_of_slide(self._raster(instance).flavour):
+        if not self._raster(instance).is_tissue_alone:
             raise NotFound("Only images of tissue have thumbnails: labels may show names.")
         if frame_number is None:
             return self.instance(key, wanted)
@@ -299,7 +304,8 @@ class Render:
     def _raster(self, instance: Instance) -> Raster:
         if instance.frame_table is None:
             raise NotAcceptable(_NO_IMAGE)
-        return self._read(instance.header)
+        with self._reading:
+            return self._read(instance.header)
 
     def _view(self, raster: Raster, wanted: Wanted) -> View:
         columns, rows = raster.grid.matrix_columns, raster.grid.matrix_rows

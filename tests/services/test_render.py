@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.uid import VLPhotographicImageStorage
 
 from gateway.bootstrap import Services, open_services
-from gateway.core.errors import InvalidInput, NotAcceptable, TooLarge, Unavailable
+from gateway.core.errors import InvalidInput, NotAcceptable, NotFound, TooLarge, Unavailable
 from gateway.core.instances import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     JPEG_2000_LOSSLESS,
@@ -200,6 +201,48 @@ def test_greys_are_shown_through_a_window(
     assert np.abs(shown - true).max() <= 0.51
     with pytest.raises(InvalidInput, match="greys"):
         services.render.instance(key, Wanted(None, window, Finish("image/png", colours="srgb")))
+
+
+@pytest.mark.parametrize(
+    ("photometric", "planar"),
+    [("RGB", 1), ("YBR_FULL", 0), ("YBR_RCT", 0), ("PALETTE COLOR", 0), ("MONOCHROME1", 0)],
+)
+def test_pixels_whose_colours_nobody_decodes_are_refused_rather_than_shown_wrong(
+    services: Services, base: Dataset, photometric: str, planar: int
+) -> None:
+    grey = photometric in ("PALETTE COLOR", "MONOCHROME1")
+    stream = image_of(base, DEEP if grey else COLOURS, EXPLICIT_VR_LITTLE_ENDIAN, raw)
+    made = dcmread(BytesIO(stream))
+    made.SOPClassUID = VLPhotographicImageStorage  # of which the gate has no rules
+    made.PhotometricInterpretation = photometric
+    if not grey:
+        made.PlanarConfiguration = planar
+    pixels = native(made.PixelData)
+    del made.PixelData
+    key = kept(services, header_of(made, EXPLICIT_VR_LITTLE_ENDIAN) + pixels)
+    with pytest.raises(NotAcceptable, match="MONOCHROME2"):
+        services.render.instance(key, Wanted())
+
+
+def test_thumbnails_leave_out_images_that_say_whose_they_are(
+    services: Services, base: Dataset
+) -> None:
+    made = dcmread(BytesIO(header_of(base, EXPLICIT_VR_LITTLE_ENDIAN)))
+    made.BurnedInAnnotation = "YES"
+    key = kept(services, image_of(made, COLOURS, EXPLICIT_VR_LITTLE_ENDIAN, raw))
+    with pytest.raises(NotFound):
+        services.render.thumbnail(key, None, Wanted())
+    with pytest.raises(NotFound):
+        services.render.slide(key.study, None, Wanted())
+
+
+def test_a_thumbnail_is_shown_whatever_its_profile_is(services: Services, base: Dataset) -> None:
+    made = dcmread(BytesIO(header_of(base, EXPLICIT_VR_LITTLE_ENDIAN)))
+    profile = profile_of(ADOBE_RGB)
+    made.OpticalPathSequence[0].ICCProfile = profile[:132] + bytes(len(profile) - 132)
+    key = kept(services, image_of(made, COLOURS, EXPLICIT_VR_LITTLE_ENDIAN, raw))
+    finish = Finish("image/png", colours="screen")
+    assert np.array_equal(seen(services, key, Wanted(finish=finish)), COLOURS)
 
 
 @pytest.mark.req("REQ-REN-01")

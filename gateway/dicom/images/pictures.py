@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -121,7 +122,9 @@ def _in_colours(
     if colours == "yes":
         return image, usable
     if colours == "screen":
-        return _converted(image, usable, "srgb"), None
+        with suppress(InvalidInput):  # a small picture in colours that are off is better than none
+            image = _converted(image, usable, "srgb")
+        return image, None
     return _converted(image, usable, colours), profile_of(SPACES[colours])
 
 

@@ -11,17 +11,20 @@ from io import BytesIO
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_partial
+from pydicom.uid import JPEG2000TransferSyntaxes
 
 from gateway.core.errors import InvalidGeometry, NotAcceptable
 from gateway.core.frames import TileGrid
 from gateway.core.geometry import PixelMatrix
-from gateway.core.instances import Flavour
+from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE, Flavour
 from gateway.core.viewports import Box
 from gateway.dicom.geometry import read_matrix
 from gateway.dicom.images.positions import Corners, read_corners
 from gateway.dicom.images.windows import Window, window_of
 
 _PER_FRAME = 0x52009230
+_WITH_TRANSFORM = frozenset(map(str, JPEG2000TransferSyntaxes))
+"""Syntaxes whose bit streams say how their decoder makes R, G and B."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,8 @@ class Raster:
     ----------
     flavour
         Image Type, value 3.
+    identifies
+        Whether it says of itself that a label, or who the patient is, can be read in it.
     samples
         What its frames hold.
     grid
@@ -96,6 +101,7 @@ class Raster:
     """
 
     flavour: str
+    identifies: bool
     samples: Samples
     grid: TileGrid
     frames: int
@@ -105,6 +111,11 @@ class Raster:
     place: PixelMatrix | None
     window: Window | None
     profile: bytes | None
+
+    @property
+    def is_tissue_alone(self) -> bool:
+        """Whether it shows tissue, and nothing that tells whose it is."""
+        return is_picture_of_slide(self.flavour) and not self.identifies
 
     @property
     def coloured(self) -> bool:
@@ -191,6 +202,7 @@ def _raster(dataset: Dataset, header: bytes, per_frame: int) -> Raster:
     origin = _first(dataset, "TotalPixelMatrixOriginSequence")
     return Raster(
         str(image_type[2]) if len(image_type) > 2 else "",
+        "YES" in (dataset.get("SpecimenLabelInImage"), dataset.get("BurnedInAnnotation")),
         samples,
         grid,
         frames,
@@ -214,11 +226,25 @@ def is_picture_of_slide(flavour: str) -> bool:
 
 def _check(dataset: Dataset, samples: Samples) -> None:
     known = (samples.per_pixel, samples.bits_allocated) in ((1, 8), (1, 16), (3, 8), (3, 16))
-    if not known or dataset.get("PixelRepresentation"):
+    if not known or dataset.get("PixelRepresentation") or not _is_shown(dataset, samples):
         raise NotAcceptable(
-            "Pixels of this kind are not rendered: only one or three unsigned samples of 8 or 16 "
-            "bits are."
+            "Pixels of this kind are not rendered: only greys (MONOCHROME2) and colours that are "
+            "R, G and B, pixel by pixel, once they are decoded; unsigned, of 8 or 16 bits."
         )
+
+
+def _is_shown(dataset: Dataset, samples: Samples) -> bool:
+    """Whether decoded samples are greys, or R, G and B of one pixel after the other."""
+    if samples.per_pixel == 1:
+        return samples.photometric == "MONOCHROME2"
+    syntax = str(dataset.file_meta.TransferSyntaxUID)
+    if syntax == EXPLICIT_VR_LITTLE_ENDIAN and dataset.get("PlanarConfiguration"):
+        return False
+    return (
+        samples.photometric == "RGB"
+        or syntax == JPEG_BASELINE
+        or (samples.photometric in ("YBR_ICT", "YBR_RCT") and syntax in _WITH_TRANSFORM)
+    )
 
 
 def _first(dataset: Dataset, keyword: str) -> Dataset:

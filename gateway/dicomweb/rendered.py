@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from flask import Blueprint, Response, request
 
 import gateway
-from gateway.core.errors import NotAcceptable
+from gateway.core.errors import NotAcceptable, TooLarge
 from gateway.core.instances import InstanceKey, checked_uid
 from gateway.dicom.images.pictures import GIF, JP2, JPEG, PNG
 from gateway.dicomweb.documents import document_answer
 from gateway.dicomweb.frames import listed_frames
 from gateway.dicomweb.http.addresses import INSTANCE, LEVELS, instance_url, root_of
-from gateway.dicomweb.http.conditional import REVALIDATED, UNCHANGING, entity_tag, selection
+from gateway.dicomweb.http.conditional import REVALIDATED, entity_tag, selection
+from gateway.dicomweb.http.limits import MOST_PICTURE_BYTES
 from gateway.dicomweb.http.media import Multipart, Offer, Part, accepted, negotiate
 from gateway.dicomweb.rendering import left_out, wanted_picture, wanted_thumbnail
 from gateway.services.render import Picture, Render
@@ -37,13 +38,13 @@ def blueprint(render: Render) -> Blueprint:
             wanted = wanted_picture(request.args, offer.media_type)
             made = render.frames(InstanceKey(*key), numbers, wanted)
             places = [f"/frames/{number}" for number in numbers]
-            return _answer(made, offer, UNCHANGING, places)
+            return _answer(made, offer, places)
         if len(key) == 3:
             if (document := render.document(InstanceKey(*key))) is not None:
                 return document_answer(document)
             offer = _offer(several=False)
             wanted = wanted_picture(request.args, offer.media_type)
-            return _answer([render.instance(InstanceKey(*key), wanted)], offer, REVALIDATED)
+            return _answer([render.instance(InstanceKey(*key), wanted)], offer)
         return _many(render, key)
 
     def thumbnail(frames: str | None = None, **uids: str) -> Response:
@@ -55,7 +56,7 @@ def blueprint(render: Render) -> Blueprint:
             made = render.thumbnail(InstanceKey(*key), number, wanted)
         else:
             made = render.slide(key[0], key[1] if len(key) > 1 else None, wanted)
-        return _answer([made], offer, REVALIDATED)
+        return _answer([made], offer)
 
     for place in (*LEVELS, _FRAMES):
         routes.add_url_rule(f"{place}/rendered", f"rendered {place}", rendered)
@@ -73,8 +74,8 @@ def _many(render: Render, key: tuple[str, ...]) -> Response:
     offer = negotiate(accepted(), _PARTS + _SINGLE)
     wanted = wanted_picture(request.args, offer.media_type)
     if offer.multipart:
-        return _answer(render.images(study, series, wanted), offer, REVALIDATED)
-    return _answer([render.slide(study, series, wanted)], offer, REVALIDATED)
+        return _answer(render.images(study, series, wanted), offer)
+    return _answer([render.slide(study, series, wanted)], offer)
 
 
 def _offer(*, several: bool) -> Offer:
@@ -87,16 +88,15 @@ def _offer(*, several: bool) -> Offer:
         return Offer(negotiate(accepted(), _SINGLE).media_type, multipart=True)
 
 
-def _answer(
-    pictures: list[Picture], offer: Offer, caching: str, places: list[str] | None = None
-) -> Response:
+def _answer(pictures: list[Picture], offer: Offer, places: list[str] | None = None) -> Response:
+    # Never kept without asking: of the same frames, what we make may get better, or its header.
     etag = entity_tag(
         gateway.__version__,
         offer.content_type,
         offer.multipart,
         *(one.identity for one in pictures),
     )
-    chosen = selection(request.environ, etag, caching)
+    chosen = selection(request.environ, etag, REVALIDATED)
     if chosen.unmodified:
         return Response(status=chosen.status, headers=chosen.headers)
     if offer.multipart:
@@ -115,8 +115,14 @@ def _parts(
     """Make all before the first byte leaves: what cannot be made is said with the status."""
     multipart = Multipart(offer, etag.strip('"'))
     root = root_of(request.environ)
-    parts = [
-        Part(f"{instance_url(root, one.key)}{place}/rendered", [one.make()])
-        for one, place in zip(pictures, places, strict=True)
-    ]
+    parts: list[Part] = []
+    size = 0
+    for one, place in zip(pictures, places, strict=True):
+        made = one.make()
+        if (size := size + len(made)) > MOST_PICTURE_BYTES:
+            raise TooLarge(
+                f"Together the pictures have more than {MOST_PICTURE_BYTES >> 20} MiB. Ask for "
+                "fewer, or for smaller ones."
+            )
+        parts.append(Part(f"{instance_url(root, one.key)}{place}/rendered", [made]))
     return b"".join(multipart.stream(parts)), multipart.content_type

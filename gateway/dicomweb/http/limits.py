@@ -52,6 +52,9 @@ MOST_STORES = 16
 MOST_NATIVE_BYTES = 1 << 30
 """Pixel data up to which an instance is given without the compression that it is stored in."""
 
+MOST_PICTURE_BYTES = 1 << 27
+"""All rendered pictures of one answer together: they are held in memory."""
+
 URL_BYTES = 65_000
 """Bytes of path and query. The server library answers 414 without a document above 65,534."""
 
@@ -62,6 +65,7 @@ LIMITS = {
     "body": Limit(0, "bytes of the body of GET, HEAD, OPTIONS and DELETE", 413),
     "frames": Limit(MOST_FRAMES, "frames in one request", 400),
     "pictures": Limit(MOST_PICTURES, "rendered pictures in one answer", 413),
+    "picture-bytes": Limit(MOST_PICTURE_BYTES, "bytes of all pictures of one answer", 413),
     "picture-frames": Limit(MOST_SOURCE_FRAMES, "frames that one picture is made of", 413),
     "picture-pixels": Limit(
         MOST_SOURCE_PIXELS, "pixels of frames that one picture is made of", 413

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Flask, Response, request
@@ -147,7 +146,6 @@ class LoopbackOnly:
         return self._inner(environ, start_response)
 
 
-@lru_cache(256)
 def _name(host: str) -> str:
     """Return the name in ``name:port``; the name may be an IPv6 address in brackets."""
     return (host if host.endswith("]") else host.rsplit(":", 1)[0]).lower()

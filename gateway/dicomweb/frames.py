@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs
 
 from werkzeug.exceptions import MethodNotAllowed
 
@@ -27,7 +26,7 @@ from gateway.dicomweb.http.addresses import ROOT, instance_url, root_of
 from gateway.dicomweb.http.bulk import BulkAnswers
 from gateway.dicomweb.http.conditional import UNCHANGING, selection
 from gateway.dicomweb.http.limits import MOST_FRAMES
-from gateway.dicomweb.http.media import Multipart, Offer, Part, frame_offer
+from gateway.dicomweb.http.media import Multipart, Offer, Part, accepted_by, frame_offer
 from gateway.dicomweb.http.observed import FRAMES, FRAMES_ROUTE, ROUTE
 from gateway.dicomweb.http.problems import problem
 from gateway.services.frames import Frames
@@ -98,7 +97,7 @@ class FrameLane:
         instance = self._retrieve.instance(key)
         syntax = instance.transfer_syntax
         single = len(frame_numbers) == 1
-        offer = frame_offer(_accept(environ), syntax, MEDIA_TYPES[syntax], single)
+        offer = frame_offer(accepted_by(environ), syntax, MEDIA_TYPES[syntax], single)
         location = f"{instance_url(root_of(environ), key)}/frames/"
         if single:
             return self._single(instance, frame_numbers[0], offer, location, environ)
@@ -147,6 +146,7 @@ class FrameLane:
         if offer.transfer_syntax == instance.transfer_syntax:
             return _as_stored
 
+        @cache  # a header is long, and there may be many frames
         def photometric() -> str:
             return str(self._retrieve.header(instance).get("PhotometricInterpretation"))
 
@@ -158,7 +158,6 @@ def _told(error: Exception) -> Answer:
     return status, headers, [text]
 
 
-@lru_cache(4096)
 def _uids(path: str) -> tuple[str, str, str] | None:
     """Return what stands for UIDs in the path of an instance; None for other paths."""
     match = _INSTANCE.match(path)
@@ -193,14 +192,6 @@ def listed_frames(listed: str) -> list[int]:
     if min(numbers) < 1:
         raise InvalidInput("Frames are counted from 1.")
     return numbers
-
-
-def _accept(environ: WSGIEnvironment) -> str | None:
-    """Return the ``accept`` query parameter, else the header."""
-    query = environ.get("QUERY_STRING", "")
-    if query and (values := parse_qs(query).get("accept")):
-        return ",".join(values)
-    return environ.get("HTTP_ACCEPT")
 
 
 def _in_form(form: Form, frames: Frames) -> tuple[list[int], Iterator[bytes]]:

@@ -166,12 +166,14 @@ class Retrieve:
         Parameters
         ----------
         most_bytes
-            Bytes of pixel data up to which that is done; None is returned above.
+            Bytes of pixel data up to which that is done; None is returned above, and for samples
+        that are not of one or two bytes.
         """
         if instance.transfer_syntax == EXPLICIT_VR_LITTLE_ENDIAN or instance.frame_table is None:
             return self.part10(instance)
         header = self.header(instance)
-        if native_bytes(header, instance.number_of_frames) > most_bytes:
+        size = native_bytes(header, instance.number_of_frames)
+        if size > most_bytes or header.BitsAllocated not in (8, 16):
             return None
         form = NativeForm.of(header, instance.number_of_frames, instance.transfer_syntax)
         reader = FrameReader(instance, self._store, self._links, self._cut, self._cuts)

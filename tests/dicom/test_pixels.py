@@ -7,6 +7,7 @@ from io import BytesIO
 import imagecodecs
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from pydicom.pixels.encoders.base import RLELosslessEncoder
 
@@ -102,15 +103,20 @@ def test_a_grey_jpeg_stays_grey() -> None:
     assert len(decoded(buffer.getvalue(), JPEG_BASELINE, lambda: "MONOCHROME2")) == GREYS.size
 
 
-def test_colours_that_the_bit_stream_does_not_name_are_those_of_the_header() -> None:
-    flat = np.full((16, 16, 3), (200, 90, 30), np.uint8)
-    named = imagecodecs.jpeg8_encode(flat, level=95, colorspace="RGB", outcolorspace="RGB")
+def unnamed(pixels: NDArray[np.uint8]) -> bytearray:
+    """Return a JPEG of R, G and B that does not say so."""
+    named = imagecodecs.jpeg8_encode(pixels, level=95, colorspace="RGB", outcolorspace="RGB")
     start = named.index(b"\xff\xee")  # APP14
     bare = bytearray(named[:start] + named[start + 2 + named[start + 3] :])
     frame, scan = bare.index(b"\xff\xc0") + 10, bare.index(b"\xff\xda") + 5
     for number in range(3):
         bare[frame + 3 * number] = bare[scan + 2 * number] = number + 1
-    told = np.frombuffer(decoded(bytes(bare), JPEG_BASELINE, lambda: "RGB"), np.uint8)
+    return bare
+
+
+def test_colours_that_the_bit_stream_does_not_name_are_those_of_the_header() -> None:
+    flat = np.full((16, 16, 3), (200, 90, 30), np.uint8)
+    told = np.frombuffer(decoded(bytes(unnamed(flat)), JPEG_BASELINE, lambda: "RGB"), np.uint8)
     assert np.abs(told.reshape(flat.shape).astype(int) - flat).max() < 4
 
 
@@ -143,6 +149,14 @@ def test_a_damaged_frame_is_told_not_shown_in_part(syntax: str) -> None:
     for broken in (stream[: len(stream) // 2], stream[:20], b"", b"nothing", other):
         with pytest.raises(Unavailable, match="damaged"):
             decoded(broken, syntax, unasked)
+
+
+def test_a_jpeg_of_unnamed_components_that_states_a_giant_size_is_not_decoded() -> None:
+    stream = unnamed(np.zeros((16, 16, 3), np.uint8))
+    place = stream.index(b"\xff\xc0") + 5
+    stream[place : place + 4] = (9000).to_bytes(2) + (9000).to_bytes(2)
+    with pytest.raises(Unavailable, match="too large"):
+        decoded(bytes(stream), JPEG_BASELINE, lambda: "RGB")
 
 
 @pytest.mark.parametrize("syntax", COMPRESSED)

@@ -1,5 +1,7 @@
 """What clients accept, as they really say it."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -136,6 +138,14 @@ def test_native_frames_are_octets() -> None:
 
 
 @pytest.mark.req("REQ-HTTP-06")
+def test_a_long_list_of_refusals_costs_little() -> None:
+    accept = ",".join(["a/b;q=0"] * 400 + ["*/*"] * 1000 + ["*/*;q=0"])
+    begin = time.process_time()
+    with pytest.raises(NotAcceptable):
+        negotiate(accept, ONE)
+    assert time.process_time() - begin < 0.5
+
+
 def test_a_plus_that_became_a_blank_is_read_as_plus() -> None:
     offer = Offer("application/dicom+json")
     assert negotiate("application/dicom json", (offer,)) is offer

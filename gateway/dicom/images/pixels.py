@@ -97,12 +97,11 @@ def decoded(bitstream: bytes, transfer_syntax: str, photometric: Callable[[], st
 
 
 def _jpeg(bitstream: bytes, photometric: Callable[[], str]) -> bytes:
+    _check_size(bitstream)
     if states_rgb(bitstream) is None and photometric() == "RGB":
         decode = _codec("jpeg8_decode")
         return _octets(decode(bitstream, colorspace="RGB", outcolorspace="RGB"))
     with Image.open(BytesIO(bitstream), formats=["JPEG"]) as image:
-        if image.width * image.height > MOST_PIXELS:
-            raise _too_large()
         return (image if image.mode == "L" else image.convert("RGB")).tobytes()
 
 
@@ -117,12 +116,16 @@ def _stating_size(codec: str) -> Callable[[bytes], bytes]:
     """Return a decoder of bit streams that state their size, which is looked at before."""
 
     def decode(bitstream: bytes) -> bytes:
-        columns, rows = stated_size(bitstream)
-        if columns * rows > MOST_PIXELS:
-            raise _too_large()
+        _check_size(bitstream)
         return _octets(_codec(codec)(bitstream))
 
     return decode
+
+
+def _check_size(bitstream: bytes) -> None:
+    columns, rows = stated_size(bitstream)
+    if columns * rows > MOST_PIXELS:
+        raise Unavailable("The stored frame is too large to be decoded here.")
 
 
 def stated_size(bitstream: bytes) -> tuple[int, int]:
@@ -135,10 +138,6 @@ def stated_size(bitstream: bytes) -> tuple[int, int]:
             rows, columns = struct.unpack_from(">HH", bitstream, segment.start + 5)
             return columns, rows
     raise ValueError("no frame header")
-
-
-def _too_large() -> Unavailable:
-    return Unavailable("The stored frame is too large to be decoded here.")
 
 
 def _octets(pixels: NDArray[np.generic]) -> bytes:

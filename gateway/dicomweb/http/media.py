@@ -11,11 +11,16 @@ import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
 
 from flask import request
 
 from gateway.core.errors import NotAcceptable
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 DICOM = "application/dicom"
 DICOM_JSON = "application/dicom+json"
@@ -110,8 +115,20 @@ JSON_OFFERS = (Offer(DICOM_JSON), Offer(JSON))
 
 
 def accepted() -> str | None:
-    """Return what the client accepts: the query parameter, else the header (PS3.18 8.3.3.1)."""
-    return request.args.get("accept") or request.headers.get("Accept")
+    """Return what the client of this request accepts; see :func:`accepted_by`."""
+    return accepted_by(request.environ)
+
+
+def accepted_by(environ: WSGIEnvironment) -> str | None:
+    """Return what a client accepts: the query parameter, else the header (PS3.18 8.3.3.1).
+
+    What is too long to be meant is cut off, because choices are remembered.
+    """
+    query = environ.get("QUERY_STRING", "")
+    if query and (values := parse_qs(query).get("accept")):
+        return ",".join(values)[:_LONGEST_ACCEPT]
+    header = environ.get("HTTP_ACCEPT")
+    return header and header[:_LONGEST_ACCEPT]
 
 
 @lru_cache(256)
@@ -131,13 +148,16 @@ def negotiate(accept: str | None, offers: tuple[Offer, ...]) -> Offer:
         If no offer lies in any range.
     """
     ranges = parse_accept(accept or "*/*")
-    refused = [one for one in ranges if one.quality == 0]
+    # How exactly each offer is refused: the header may be long, and is gone through once for each.
+    refused = {
+        offer: max(
+            (no.specificity for no in ranges if no.quality == 0 and no.accepts(offer)), default=-1
+        )
+        for offer in offers
+    }
     for wanted in sorted(ranges, key=lambda one: (-one.quality, -one.specificity)):
         for offer in offers:
-            exactly_refused = any(
-                no.accepts(offer) and no.specificity >= wanted.specificity for no in refused
-            )
-            if wanted.quality > 0 and wanted.accepts(offer) and not exactly_refused:
+            if wanted.quality > 0 and wanted.accepts(offer) and refused[offer] < wanted.specificity:
                 return offer
     there = sorted({offer.content_type for offer in offers})
     raise NotAcceptable(f"The resource is available as {' and '.join(there)}.")
@@ -148,7 +168,6 @@ def parse_accept(header: str) -> list[MediaRange]:
     found: list[MediaRange] = []
     pieces: list[str] = []
     place = 0
-    header = header[:_LONGEST_ACCEPT]
     while place <= len(header):
         match = _PIECE.match(header, place)
         if match is None:  # a quote without its end: no range can be read from here on

@@ -392,7 +392,7 @@ class Render:
         """
         coarser: list[_Source] = []
         for level in self._levels(instance, raster, view):
-            if is_fine_enough(level.box, view):
+            if is_fine_enough(level.box, view) or level.instance.key == instance.key:
                 if level.is_affordable(view):
                     return level, view
                 break

@@ -183,6 +183,22 @@ def test_pictures_are_counted_in_bytes_too(server: Server, monkeypatch: pytest.M
     assert client.get(path).status_code == 413
 
 
+@pytest.mark.req("REQ-REN-01")
+@pytest.mark.parametrize(
+    ("viewport", "shape"),
+    [
+        ("100,100,20,30,50,50", (100, 100)),
+        ("200,200,1500,1100,50,50", (64, 64)),  # four pixels are in the image, 16 times magnified
+        ("1600,1600", (1174, 1600)),
+    ],
+)
+def test_what_is_smaller_than_the_viewport_is_magnified(
+    server: Server, viewport: str, shape: tuple[int, int]
+) -> None:
+    answer = server.get(f"{instance_path(server)}/rendered?viewport={viewport}", "image/png")
+    assert shown(answer).shape[:2] == shape
+
+
 @pytest.mark.req("REQ-REN-02")
 def test_a_series_is_rendered_in_parts_or_as_its_slide(server: Server) -> None:
     series = instance_path(server).rsplit("/", 2)[0]

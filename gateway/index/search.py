@@ -302,18 +302,18 @@ def _item_condition(level: QueryLevel, keys: Sequence[Key], dialect: _Dialect) -
         for key in keys
         for one in requirements(key.keyword, vr_of(key.keyword), key.rule)
     ]
-    aliases: list[tuple[Key, FromClause]] = []
-    found: Select[Any] | None = None
+    # Joined one by one: PostgreSQL plans a list of many tables with gigabytes of memory.
+    of_key: list[tuple[Key, FromClause]] = []
+    passed: list[_Condition] = []
+    joined: FromClause | None = None
     for key, one in wanted:
         terms = TERMS[level].alias()
-        passed = _term_passes(terms, key, one, dialect)
-        if found is None:
-            found = select(terms.c.owner_id).where(passed)
-        else:
-            same = [_same_item(terms, key, *other) for other in aliases]
-            found = found.where(passed, *same)
-        aliases.append((key, terms))
-    assert found is not None
+        same = [_same_item(terms, key, *other) for other in of_key]
+        joined = terms if joined is None else joined.join(terms, and_(*same))
+        passed.append(_term_passes(terms, key, one, dialect))
+        of_key.append((key, terms))
+    assert joined is not None
+    found = select(of_key[0][1].c.owner_id).select_from(joined).where(*passed)
     return TABLES[level].c.id.in_(found)
 
 

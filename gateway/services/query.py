@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 from pydicom.dataset import Dataset
 
-from gateway.core.errors import GatewayError, NotFound, TooLarge
+from gateway.core.errors import GatewayError, InvalidQuery, NotFound, TooLarge
 from gateway.core.instances import InstanceKey
+from gateway.core.matching import requirements
 from gateway.core.ports import Index, Match
 from gateway.core.queries import AnyOf, Key, Query, QueryLevel
 from gateway.dicom.attributes import ASKED, COMPUTED, LEVEL_OF, SEARCHED_LEVEL, indexed_attributes
@@ -20,6 +21,9 @@ from gateway.services.retrieve import Retrieve
 
 MOST_HEADERS = 2000
 """Headers that are read for a search by what the index does not keep."""
+
+MOST_TESTS = 32
+"""Tests that one search may ask for: databases plan their order, which costs more with each."""
 
 _AT_ONCE = 100
 _log = logging.getLogger(__name__)
@@ -67,10 +71,11 @@ class Search:
         Raises
         ------
         InvalidQuery
-            If a key cannot be matched; before the first match is asked for.
+            If a key cannot be matched, or too much is asked; before the first match is asked for.
         TooLarge
             If too many headers would have to be read to tell what matches.
         """
+        _check_tests(query.keys)
         query = self._narrowed(query)
         return self._found(query, self._index.search(query), headers)
 
@@ -141,6 +146,15 @@ class Search:
                 except GatewayError as error:
                     _log.warning("the header of %s cannot be read: %s", key.instance, error.title)
             self._index.complete(told)
+
+
+def _check_tests(keys: tuple[Key, ...]) -> None:
+    tests = sum(len(requirements(key.keyword, vr_of(key.keyword), key.rule)) for key in keys)
+    if tests > MOST_TESTS:
+        raise InvalidQuery(
+            f"More than {MOST_TESTS} things are asked of each match; ask with fewer keys, and for "
+            "fewer values at once."
+        )
 
 
 def _parted(keys: tuple[Key, ...]) -> tuple[tuple[Key, ...], tuple[Key, ...]]:

@@ -203,6 +203,8 @@ def test_long_answers_stream_and_are_the_pages_one_after_the_other(large: Client
         ("VolumetricProperties=A*&VolumetricProperties=B", "VolumetricProperties"),
         ("OpticalPathSequence.ObjectiveLensPower=much", "ObjectiveLensPower"),
         ("PatientID=" + "*a" * 40, "PatientID"),
+        ("multiplevaluematching=true&ImageType=" + "A%5C" * 999 + "A", "fewer values"),
+        ("multiplevaluematching=true&ModalitiesInStudy=" + "A%5C" * 2000 + "A", "fewer values"),
     ],
 )
 @pytest.mark.req("REQ-QIDO-05", "REQ-QIDO-08")

@@ -1,6 +1,8 @@
 """Bodies in parts are read as they come, whatever pieces they come in."""
 
+import time
 from collections.abc import Iterator
+from io import BytesIO
 
 import pytest
 from hypothesis import given
@@ -148,6 +150,16 @@ def test_a_longer_boundary_that_begins_alike_is_content() -> None:
     inner = f"x\r\n--{B}0\r\ny\r\n--{B}--z\r\n--{B} not\r\n".encode()
     for size in (1, 50, 1000):
         assert [content for _, content in parts_of(framed([inner]), [size])] == [inner]
+
+
+def test_content_of_almost_delimiters_is_read_as_fast_as_any() -> None:
+    content = f"\r\n--{B}Q".encode() * 400_000
+    begun = time.monotonic()
+    part = next(IncomingParts(BytesIO(framed([content])).read, B))
+    chunks = [sum(map(len, chunk)) for chunk in part.chunks]
+    assert sum(chunks) == len(content)
+    assert max(chunks) < 1 << 20
+    assert time.monotonic() - begun < 5
 
 
 def test_a_part_that_nobody_reads_is_skipped() -> None:

@@ -113,7 +113,7 @@ class IncomingParts(Iterator[IncomingPart]):
                 self._place = found + len(start)
                 if self._is_delimiter(b"\r\n") or self._is_delimiter(b"\n"):
                     return
-            elif len(self._buffer) > _MOST_PREAMBLE or not self._more(_MOST_PREAMBLE):
+            elif len(self._buffer) > _MOST_PREAMBLE or not self._more():
                 raise InvalidInput(
                     "The body does not begin with the boundary that its Content-Type names."
                 )
@@ -134,14 +134,10 @@ class IncomingParts(Iterator[IncomingPart]):
         end = self._newline * 2
         self._buffer = self._newline + self._buffer[self._place :]  # there may be none at all
         self._place = 0
-        while (found := self._buffer.find(end)) < 0:
-            if len(self._buffer) > MOST_PART_HEADER_BYTES:
-                raise InvalidInput(
-                    f"A part has more than {MOST_PART_HEADER_BYTES} bytes of headers."
-                )
-            if not self._more(_READ):
+        while (found := self._buffer.find(end)) < 0 and len(self._buffer) <= MOST_PART_HEADER_BYTES:
+            if not self._more():
                 raise BrokenOff()
-        if found > MOST_PART_HEADER_BYTES:
+        if not 0 <= found <= MOST_PART_HEADER_BYTES:
             raise InvalidInput(f"A part has more than {MOST_PART_HEADER_BYTES} bytes of headers.")
         self._place = found + len(end)
         text = re.sub(r"\r?\n[ \t]+", " ", self._buffer[:found].decode("latin-1"))
@@ -151,48 +147,50 @@ class IncomingParts(Iterator[IncomingPart]):
     def _content(self) -> Chunks:
         """Yield the bytes up to the next delimiter."""
         delimiter = self._newline + self._dashed
+        start = self._place
         while True:
-            start = self._place
-            found = self._buffer.find(delimiter, start)
-            if found < 0:
-                kept = _beginning(delimiter, self._buffer, start)
-                if kept > start:
-                    yield [memoryview(self._buffer)[start:kept]]
-                self._place = kept
-                if not self._more(_READ):
-                    raise BrokenOff()
-                continue
-            self._place = found + len(delimiter)
-            ends = self._is_delimiter(self._newline)
-            # The buffer may be another now, but begins with the same bytes.
-            if (stop := found if ends else self._place) > start:
-                yield [memoryview(self._buffer)[start:stop]]
-            if ends:
+            found = self._buffer.find(delimiter, self._place)
+            if found >= 0:
+                self._place = found + len(delimiter)
+                # The buffer may be another afterwards, but begins with the same bytes.
+                if not self._is_delimiter(self._newline):
+                    if self._place > _READ:
+                        yield [memoryview(self._buffer)[start : self._place]]
+                        self._forget()
+                        start = self._place
+                    continue
+                if found > start:
+                    yield [memoryview(self._buffer)[start:found]]
                 return
+            kept = _beginning(delimiter, self._buffer, self._place)
+            if kept > start:
+                yield [memoryview(self._buffer)[start:kept]]
+            self._place = kept
+            if not self._more():
+                raise BrokenOff()
+            start = self._place
 
     def _fill(self, count: int) -> None:
         """Read until so many bytes are there, or all of the body."""
-        while len(self._buffer) - self._place < count and self._append(count):
+        while len(self._buffer) - self._place < count and self._append():
             pass
 
-    def _more(self, count: int) -> bool:
+    def _more(self) -> bool:
         """Read more, and forget what is before the place; return whether there was more."""
+        self._forget()
+        return self._append()
+
+    def _forget(self) -> None:
         self._buffer = self._buffer[self._place :]
         self._place = 0
-        return self._append(count)
 
-    def _append(self, count: int) -> bool:
+    def _append(self) -> bool:
         try:
-            more = self._read(count)
+            more = self._read(_READ)
         except OSError as error:
             raise BrokenOff() from error
         self._buffer = self._buffer + more if self._buffer else more
         return bool(more)
-
-
-def _check_headers(size: int) -> None:
-    if size > MOST_PART_HEADER_BYTES:
-        raise InvalidInput(f"A part has more than {MOST_PART_HEADER_BYTES} bytes of headers.")
 
 
 def _beginning(delimiter: bytes, buffer: bytes, start: int) -> int:

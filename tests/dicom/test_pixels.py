@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from io import BytesIO
 
 import imagecodecs
@@ -82,6 +83,22 @@ def test_what_was_compressed_without_loss_comes_back(
     }[transfer_syntax](pixels)
     assert transfer_syntax in MEDIA_TYPES
     assert decoded(bytes(bitstream), transfer_syntax, unasked) == pixels.tobytes()
+
+
+def test_samples_of_four_bytes_come_back() -> None:
+    pixels = DEEP.astype("<u4") * 70_001
+    planes = [(pixels >> shift).astype("u1").tobytes() for shift in (24, 16, 8, 0)]
+    literal = [
+        b"".join(
+            bytes([len(run) - 1]) + run
+            for run in (plane[at : at + 128] for at in range(0, len(plane), 128))
+        )
+        for plane in planes
+    ]
+    padded = [one + bytes(len(one) % 2) for one in literal]
+    starts = [64 + sum(map(len, padded[:number])) for number in range(4)]
+    head = struct.pack("<16L", 4, *starts, *[0] * 11)
+    assert decoded(head + b"".join(padded), RLE, unasked) == pixels.tobytes()
 
 
 @pytest.mark.parametrize("pixels", [COLOURS, GREYS, DEEP], ids=["colours", "greys", "16 bits"])

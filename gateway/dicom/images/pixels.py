@@ -144,10 +144,14 @@ def _octets(pixels: NDArray[np.generic]) -> bytes:
     return pixels.astype(pixels.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
+_SEGMENTS = {1: (1, "u1"), 2: (1, "<u2"), 3: (3, "u1"), 4: (1, "<u4"), 6: (3, "<u2")}
+"""Samples of a pixel, and their kind, by the number of segments."""
+
+
 def _rle(bitstream: bytes) -> bytes:
     """Undo the segments: one for each byte of each sample, the highest first (PS3.5 G)."""
     (segments,) = struct.unpack_from("<I", bitstream)
-    samples, kind = (segments // 2, "<u2") if segments % 2 == 0 else (segments, "u1")
+    samples, kind = _SEGMENTS[segments]
     planes = np.frombuffer(_codec("dicomrle_decode")(bitstream, kind), kind)
     return planes.reshape(samples, -1).T.tobytes()
 

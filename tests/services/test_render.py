@@ -203,6 +203,15 @@ def test_greys_are_shown_through_a_window(
         services.render.instance(key, Wanted(None, window, Finish("image/png", colours="srgb")))
 
 
+@pytest.mark.parametrize("viewport", [Viewport(30, 30), Viewport(8, 8, 180, 120, 70, 70)])
+def test_what_pads_tiles_is_not_seen_at_the_edges(
+    services: Services, base: Dataset, viewport: Viewport
+) -> None:
+    bright = np.full((183, 245, 3), 200, np.uint8)  # in tiles that end with zeros
+    key = kept(services, image_of(base, bright, EXPLICIT_VR_LITTLE_ENDIAN, raw))
+    assert seen(services, key, Wanted(viewport, None, PNG)).min() == 200
+
+
 @pytest.mark.parametrize(
     ("photometric", "planar"),
     [("RGB", 1), ("YBR_FULL", 0), ("YBR_RCT", 0), ("PALETTE COLOR", 0), ("MONOCHROME1", 0)],

@@ -160,4 +160,8 @@ def composed(
         part = pixels[max(0, -y) : max(0, shape[0] - y), max(0, -x) : max(0, shape[1] - x)]
         x, y = max(0, x), max(0, y)
         canvas[y : y + part.shape[0], x : x + part.shape[1]] = part
+    # The last reduced pixels of a matrix are in part means of what pads its tiles.
+    columns, rows = raster.grid.matrix_columns // reduction, raster.grid.matrix_rows // reduction
+    canvas[:, columns - left :] = canvas[:, columns - left - 1 : columns - left]
+    canvas[rows - top :] = canvas[rows - top - 1 : rows - top]
     return canvas, box.scaled(1 / reduction, 1 / reduction).moved(-left, -top)

@@ -148,7 +148,7 @@ class FrameLane:
 
         @cache  # a header is long, and there may be many frames
         def photometric() -> str:
-            return str(self._retrieve.header(instance).get("PhotometricInterpretation"))
+            return str(self._retrieve.samples(instance).get("PhotometricInterpretation"))
 
         return lambda frame: decoded(frame, instance.transfer_syntax, photometric)
 

@@ -16,7 +16,7 @@ from gateway.dicom.json.elements import Inline
 from gateway.dicom.json.walk import binary_at
 from gateway.dicom.streams.crops import Cut, RecentCuts, cut_all
 from gateway.dicom.streams.native import NativeForm, native_bytes
-from gateway.dicom.streams.part10 import Part10, decode_header
+from gateway.dicom.streams.part10 import Part10, decode_beginning, decode_header
 from gateway.services.documents import Document, Documents
 from gateway.services.frames import FrameReader, Frames
 from gateway.services.links import Links
@@ -139,6 +139,10 @@ class Retrieve:
         """Return all attributes of an instance but its pixel data."""
         return decode_header(self._store.get(instance.header))
 
+    def samples(self, instance: Instance) -> Dataset:
+        """Return the attributes that all frames share, of any number of them at once."""
+        return decode_beginning(self._store.get(instance.header))[0]
+
     def part10(self, instance: Instance) -> Part10Stream:
         """Return an instance as a Part 10 file; linked ones stream without being written.
 
@@ -171,11 +175,13 @@ class Retrieve:
         """
         if instance.transfer_syntax == EXPLICIT_VR_LITTLE_ENDIAN or instance.frame_table is None:
             return self.part10(instance)
-        header = self.header(instance)
-        size = native_bytes(header, instance.number_of_frames)
-        if size > most_bytes or header.BitsAllocated not in (8, 16):
+        samples = self.samples(instance)
+        size = native_bytes(samples, instance.number_of_frames)
+        if size > most_bytes or samples.BitsAllocated not in (8, 16):
             return None
-        form = NativeForm.of(header, instance.number_of_frames, instance.transfer_syntax)
+        form = NativeForm.of(
+            self.header(instance), instance.number_of_frames, instance.transfer_syntax
+        )
         reader = FrameReader(instance, self._store, self._links, self._cut, self._cuts)
         return decoding(form, reader.frame)
 

@@ -12,8 +12,9 @@ from pydicom.encaps import generate_frames, parse_basic_offsets
 from gateway.core.errors import GatewayError, Unavailable
 from gateway.core.frames import FrameTable
 from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE
-from gateway.dicom.streams.part10 import Part10, decode_header, encode_header
+from gateway.dicom.streams.part10 import Part10, decode_beginning, decode_header, encode_header
 from tests.core.test_frames import expected, reader, tables
+from tests.streams import header_of, small_dataset
 
 
 def header(frames: int, transfer_syntax: str = JPEG_BASELINE) -> bytes:
@@ -109,3 +110,12 @@ def test_the_extended_offset_table_takes_over_at_4_gib() -> None:
 @pytest.mark.req("REQ-WSI-35")
 def test_a_header_keeps_names_in_any_script() -> None:
     assert decode_header(header(1)).PatientName == "山田^太郎"
+
+
+def test_what_all_frames_share_is_read_without_what_each_says() -> None:
+    dataset = small_dataset(3)
+    before = header_of(dataset)
+    dataset.PerFrameFunctionalGroupsSequence = [Dataset() for _ in range(3)]
+    found, per_frame = decode_beginning(header_of(dataset))
+    assert found == decode_header(before)
+    assert per_frame == len(before)

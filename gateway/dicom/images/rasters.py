@@ -6,11 +6,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from io import BytesIO
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_partial
 from pydicom.uid import JPEG2000TransferSyntaxes
 
 from gateway.core.errors import InvalidGeometry, NotAcceptable
@@ -21,8 +19,8 @@ from gateway.core.viewports import Box
 from gateway.dicom.geometry import read_matrix
 from gateway.dicom.images.positions import Corners, read_corners
 from gateway.dicom.images.windows import Window, window_of
+from gateway.dicom.streams.part10 import decode_beginning
 
-_PER_FRAME = 0x52009230
 _WITH_TRANSFORM = frozenset(map(str, JPEG2000TransferSyntaxes))
 """Syntaxes whose bit streams say how their decoder makes R, G and B."""
 
@@ -170,9 +168,8 @@ def read_raster(header: bytes) -> Raster:
     NotAcceptable
         If its pixels are of a kind that is not rendered.
     """
-    stream = BytesIO(header)
-    dataset = read_partial(stream, lambda tag, _vr, _length: tag >= _PER_FRAME)
-    return _raster(dataset, header, stream.tell())
+    dataset, per_frame = decode_beginning(header)
+    return _raster(dataset, header, per_frame)
 
 
 def _raster(dataset: Dataset, header: bytes, per_frame: int) -> Raster:

@@ -11,7 +11,7 @@ from io import BytesIO
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filereader import dcmread
+from pydicom.filereader import dcmread, read_partial
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID
 
@@ -24,6 +24,7 @@ IMPLEMENTATION_CLASS_UID = derive_uid("slidegate", "implementation class")
 IMPLEMENTATION_VERSION_NAME = "SLIDEGATE_1"
 """Both are constant over releases: equal input gives equal bytes."""
 
+_PER_FRAME = 0x52009230
 _WINDOW = 1 << 20
 """Bytes of the source that are read at once."""
 
@@ -68,6 +69,16 @@ def encode_header(dataset: Dataset, transfer_syntax: str) -> bytes:
 def decode_header(header: bytes) -> Dataset:
     """Return the data set of a header that :func:`encode_header` made."""
     return dcmread(BytesIO(header))
+
+
+def decode_beginning(header: bytes) -> tuple[Dataset, int]:
+    """Return the attributes before those of single frames, and where these begin.
+
+    A data set of hundreds of thousands of items is read in a minute and some gigabytes.
+    """
+    stream = BytesIO(header)
+    dataset = read_partial(stream, lambda tag, _vr, _length: tag >= _PER_FRAME)
+    return dataset, stream.tell()
 
 
 class Part10:

@@ -312,6 +312,8 @@ class Index(Protocol):
 
         Raises
         ------
+        InvalidDataset
+            If a value is longer than can be searched for.
         Conflict
             If its study is, or once was, another patient's, its series is in another study, or it
             was rejected.
@@ -332,7 +334,7 @@ class Index(Protocol):
         ------
         DuplicateInstance
             If its SOP Instance UID is there already.
-        Conflict
+        InvalidDataset, Conflict
             As :meth:`check_study`.
         """
         ...

@@ -11,13 +11,14 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Select, delete, insert, select, update
 
-from gateway.core.errors import Conflict
+from gateway.core.errors import Conflict, InvalidDataset
 from gateway.core.identity import Correction, CorrectionKind, Patient, Revision
 from gateway.core.matching import folded
 from gateway.core.ports import Attributes
 from gateway.core.queries import QueryLevel
 from gateway.dicom.attributes import INDEXED
 from gateway.index.tables import (
+    TABLES,
     attribute_row,
     corrections,
     instances,
@@ -34,6 +35,12 @@ _study_uid: Final = studies.c.StudyInstanceUID
 _series_uid: Final = series.c.SeriesInstanceUID
 _instance_uid: Final = instances.c.SOPInstanceUID
 _CORRECTED: Final = tuple(column for column in corrections.c if column.name != "id")
+
+_IN_INDEXES: Final = {
+    column.name for table in TABLES.values() for one in table.indexes for column in one.columns
+}
+_MOST_INDEXED_BYTES: Final = 2000
+"""PostgreSQL has no longer entries than 2,700 bytes in an index."""
 
 CORRECTIONS: Final = select(*_CORRECTED).order_by(corrections.c.id)
 
@@ -58,9 +65,21 @@ def check(connection: Connection, attributes: Attributes) -> None:
 
     Raises
     ------
+    InvalidDataset
+        If a value is too long to be searched for.
     Conflict
         If its study is another patient's, its series is in another study, or it was rejected.
     """
+    too_long = [
+        keyword
+        for keyword in sorted(_IN_INDEXES & attributes.keys())
+        if len(attributes[keyword].encode(errors="replace")) > _MOST_INDEXED_BYTES
+    ]
+    if too_long:
+        raise InvalidDataset(
+            f"{', '.join(too_long)} is longer than {_MOST_INDEXED_BYTES} bytes. Have the sender "
+            "look at it: no archive takes such a value."
+        )
     study, series_uid = attributes["StudyInstanceUID"], attributes["SeriesInstanceUID"]
     refuse_anothers(connection, study, patient_of(attributes))
     of_study = select(_study_uid).join_from(series, studies)

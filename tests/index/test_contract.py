@@ -14,6 +14,8 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from multiprocessing.context import SpawnContext
 from pathlib import Path
+from random import Random
+from string import digits
 
 import psycopg
 import pytest
@@ -28,6 +30,7 @@ from gateway.core.errors import (
     Conflict,
     DuplicateInstance,
     GatewayError,
+    InvalidDataset,
     InvalidInput,
     InvalidQuery,
     NotFound,
@@ -181,6 +184,15 @@ def test_a_study_is_of_one_patient_and_a_series_of_one_study(index: SqlIndex) ->
     assert len(search(index, Query(INSTANCE))) == 3
     index.add_instance(*received(4, "1.2.1", PatientID="p"), "5ha")
     index.add_instance(*received(5, "1.2.2", PatientID=""), "5ha")
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "AccessionNumber", "ContainerIdentifier"])
+def test_what_is_too_long_for_an_index_is_refused(index: SqlIndex, keyword: str) -> None:
+    random = Random(1)  # PostgreSQL compresses what it can before it counts
+    longest, longer = ("".join(random.choices(digits, k=length)) for length in (2000, 2001))
+    index.add_instance(*received(1, **{keyword: longest}), "5ha")
+    with pytest.raises(InvalidDataset, match=keyword):
+        index.check_study(received(2, **{keyword: longer})[1])
 
 
 def test_an_instance_is_found_under_its_own_three_uids_only(index: SqlIndex) -> None:

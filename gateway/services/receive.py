@@ -57,7 +57,7 @@ _TOLD = 5
 """Faults that a refusal names."""
 
 _MOST_REFERENCES = 100
-"""Objects that are looked up for one that refers to them."""
+"""Headers that are read for one object that refers to others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,18 +220,23 @@ class Receive:
         """
         from gateway.dicom.gate import reference_findings, referred_to
 
-        sought = dict(islice(referred_to(admitted.dataset).items(), _MOST_REFERENCES))
+        references = referred_to(admitted.dataset)
         known: dict[str, Dataset] = {}
-        for uid in sought:
+        studies: set[str] = set()
+        for number, uid in enumerate(references):
             if (holding := self._index.holding(uid)) is None:
                 continue
-            if self._index.is_anothers(holding.instance.key.study, admitted.attributes):
-                raise Conflict(
-                    "The object refers to an image of another patient. Have the sender look whose "
-                    "it is.",
-                    reference=uid,
-                )
-            known[uid] = self._retrieve.header(holding.instance)
+            if (study := holding.instance.key.study) not in studies:
+                studies.add(study)
+                if self._index.is_anothers(study, admitted.attributes):
+                    raise Conflict(
+                        "The object refers to an image of another patient. Have the sender look "
+                        "whose it is.",
+                        reference=uid,
+                    )
+            if number < _MOST_REFERENCES:
+                known[uid] = self._retrieve.header(holding.instance)
+        sought = dict(islice(references.items(), _MOST_REFERENCES))
         if not sought:
             return admitted.verdict
         found = tuple(reference_findings(admitted.dataset, sought, known))

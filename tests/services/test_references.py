@@ -156,6 +156,22 @@ def test_an_image_of_another_patient_is_refused(
     assert blobs(services, tmp_path) == before
 
 
+def test_no_number_of_references_hides_that_of_another_patient(
+    volume: bytes, services: Services
+) -> None:
+    other = dcmread(BytesIO(changed(volume, StudyInstanceUID=generate_uid(), PatientID="1")))
+    services.receive.receive([[written(other)]])
+    ours = dcmread(BytesIO(changed(volume, PatientID="2", SOPInstanceUID=generate_uid())))
+    dataset = annotations_of(ours)
+    listed = dataset.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    for uid in [*(generate_uid() for _ in range(200)), other.SOPInstanceUID]:
+        listed.append(Dataset())
+        listed[-1].ReferencedSOPClassUID = other.SOPClassUID
+        listed[-1].ReferencedSOPInstanceUID = uid
+    with pytest.raises(Conflict, match="another patient"):
+        found_of(services, dataset)
+
+
 def test_shapes_in_an_unknown_space_are_refused(
     volume: bytes, services: Services, tmp_path: Path
 ) -> None:

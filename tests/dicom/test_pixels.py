@@ -176,6 +176,21 @@ def test_a_jpeg_of_unnamed_components_that_states_a_giant_size_is_not_decoded() 
         decoded(bytes(stream), JPEG_BASELINE, lambda: "RGB")
 
 
+def test_a_lossless_jpeg_of_fewer_pixels_than_it_states_ends_no_process() -> None:
+    stream = bytearray(encoded(JPEG_LOSSLESS))
+    place = stream.index(b"\xff\xc3") + 5
+    stream[place : place + 2] = (60_000).to_bytes(2)
+    assert len(decoded(bytes(stream), JPEG_LOSSLESS, unasked)) % 60_000 == 0
+
+
+def test_a_small_bit_stream_of_many_components_is_not_decoded() -> None:
+    stream = bytearray(encoded(JPEG_2000))
+    stream[8:16] = (4000).to_bytes(4) + (4000).to_bytes(4)
+    stream[40:42] = (100).to_bytes(2)
+    with pytest.raises(Unavailable, match="too large"):
+        decoded(bytes(stream), JPEG_2000, unasked)
+
+
 @pytest.mark.parametrize("syntax", COMPRESSED)
 def test_a_frame_that_states_a_giant_size_is_not_decoded(syntax: str) -> None:
     stream = bytearray(encoded(syntax))

@@ -329,6 +329,8 @@ def test_frames_of_another_size_than_the_header_says_are_refused() -> None:
     large = jpeg_2000(np.zeros((900, 900, 3), np.uint8))
     with pytest.raises(Unavailable, match="size"):
         Decoder(samples, JPEG_2000_LOSSLESS).pixels(large)
+    with pytest.raises(Unavailable, match="size"):
+        Decoder(samples, CODED[-1][0]).pixels(jpeg_ls(np.zeros((900, 900, 3), np.uint8)))
     huge = Samples(1 << 15, 1 << 15, 3, 8, 8, "YBR_RCT")
     with pytest.raises(Unavailable, match="too large"):
         Decoder(huge, JPEG_2000_LOSSLESS).pixels(large)

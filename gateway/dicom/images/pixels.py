@@ -64,6 +64,7 @@ LOSSLESS = frozenset(
 MOST_PIXELS = 1 << 26
 """Pixels of a frame that is decoded; a small bit stream can state any size."""
 
+_LOSSLESS_FRAME = 0xC3
 _FRAME_HEADERS = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), 0xF7)
 """Markers of JPEG's frame headers, and of JPEG-LS's."""
 
@@ -99,10 +100,25 @@ def decoded(bitstream: bytes, transfer_syntax: str, photometric: Callable[[], st
 def _jpeg(bitstream: bytes, photometric: Callable[[], str]) -> bytes:
     _check_size(bitstream)
     if states_rgb(bitstream) is None and photometric() == "RGB":
-        decode = _codec("jpeg8_decode")
-        return _octets(decode(bitstream, colorspace="RGB", outcolorspace="RGB"))
+        return _octets(_codec("jpeg8_decode")(bitstream, **_AS_THEY_ARE))
     with Image.open(BytesIO(bitstream), formats=["JPEG"]) as image:
         return (image if image.mode == "L" else image.convert("RGB")).tobytes()
+
+
+_AS_THEY_ARE = {"colorspace": "RGB", "outcolorspace": "RGB"}
+"""Lets the decoder leave three components what they are."""
+
+
+def _lossless_jpeg(bitstream: bytes) -> bytes:
+    _check_size(bitstream)
+    # The decoder takes other processes too, and fills in what is missing.
+    if all(segment.marker != _LOSSLESS_FRAME for segment in jpeg_segments(bitstream)):
+        raise ValueError("of another process")
+    if not bitstream.rstrip(b"\0").endswith(b"\xff\xd9"):
+        raise ValueError("cut off")
+    *_, components = stated_shape(bitstream)
+    colours = _AS_THEY_ARE if components == 3 else {}
+    return _octets(_codec("jpeg8_decode")(bitstream, **colours))
 
 
 def _codec(name: str) -> Callable[..., NDArray[np.generic]]:
@@ -123,20 +139,20 @@ def _stating_size(codec: str) -> Callable[[bytes], bytes]:
 
 
 def _check_size(bitstream: bytes) -> None:
-    columns, rows = stated_size(bitstream)
-    if columns * rows > MOST_PIXELS:
+    rows, columns, components = stated_shape(bitstream)
+    if rows * columns > MOST_PIXELS or components > 4:
         raise Unavailable("The stored frame is too large to be decoded here.")
 
 
-def stated_size(bitstream: bytes) -> tuple[int, int]:
-    """Return columns and rows that a JPEG, JPEG-LS or JPEG 2000 bit stream states."""
+def stated_shape(bitstream: bytes) -> tuple[int, int, int]:
+    """Return rows, columns and components that a JPEG, JPEG-LS or JPEG 2000 bit stream states."""
     if bitstream.startswith(b"\xff\x4f"):  # JPEG 2000: SIZ follows at once (ISO 15444-1 A.5.1)
-        columns, rows = struct.unpack_from(">II", bitstream, 8)
-        return columns, rows
+        right, bottom, left, top = struct.unpack_from(">4I", bitstream, 8)
+        return bottom - top, right - left, *struct.unpack_from(">H", bitstream, 40)
     for segment in jpeg_segments(bitstream):
         if segment.marker in _FRAME_HEADERS:
-            rows, columns = struct.unpack_from(">HH", bitstream, segment.start + 5)
-            return columns, rows
+            rows, columns, components = struct.unpack_from(">HHB", bitstream, segment.start + 5)
+            return rows, columns, components
     raise ValueError("no frame header")
 
 
@@ -157,8 +173,8 @@ def _rle(bitstream: bytes) -> bytes:
 
 
 _DECODERS: dict[str, Callable[[bytes], bytes]] = {
-    JPEGLossless: _stating_size("jpegsof3_decode"),
-    JPEGLosslessSV1: _stating_size("jpegsof3_decode"),
+    JPEGLossless: _lossless_jpeg,
+    JPEGLosslessSV1: _lossless_jpeg,
     JPEGLSLossless: _stating_size("jpegls_decode"),
     JPEGLSNearLossless: _stating_size("jpegls_decode"),
     JPEG_2000_LOSSLESS: _stating_size("jpeg2k_decode"),

@@ -10,12 +10,13 @@ from io import BytesIO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydicom.uid import RLELossless
 
 from gateway.core.bitstreams import states_rgb
 from gateway.core.errors import Unavailable
-from gateway.core.instances import JPEG_2000, JPEG_2000_LOSSLESS, JPEG_BASELINE
+from gateway.core.instances import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE
 from gateway.core.viewports import Box
-from gateway.dicom.images.pixels import MOST_PIXELS, decoded, stated_size
+from gateway.dicom.images.pixels import MOST_PIXELS, decoded, stated_shape
 from gateway.dicom.images.rasters import Raster, Samples
 from gateway.dicom.images.windows import Window, full_range
 
@@ -23,7 +24,7 @@ Pixels = NDArray[np.uint8]
 """Shape (rows, columns) for greys, (rows, columns, 3) for R, G, B."""
 
 _REDUCTIONS = (8, 4, 2)
-_STATING_SIZE = frozenset({JPEG_BASELINE, JPEG_2000, JPEG_2000_LOSSLESS})
+_STATING_NO_SIZE = frozenset({EXPLICIT_VR_LITTLE_ENDIAN, str(RLELossless)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Decoder:
         if samples.columns * samples.rows > MOST_PIXELS:
             raise Unavailable("The stored frame is too large to be decoded here.")
         try:
-            if self.transfer_syntax in _STATING_SIZE:
+            if self.transfer_syntax not in _STATING_NO_SIZE:
                 self._check_size(bitstream)
             found = self._decoded(bitstream, reduction)
         except Unavailable:
@@ -71,7 +72,8 @@ class Decoder:
         return np.ascontiguousarray(_reduced(found, samples.columns // found.shape[1], reduction))
 
     def _check_size(self, bitstream: bytes) -> None:
-        if stated_size(bitstream) != (self.samples.columns, self.samples.rows):
+        samples = self.samples
+        if stated_shape(bitstream) != (samples.rows, samples.columns, samples.per_pixel):
             raise Unavailable("The stored frame is of another size than its header states.")
 
     def _decoded(self, bitstream: bytes, reduction: int) -> Pixels:
@@ -81,7 +83,7 @@ class Decoder:
         flat = decoded(bitstream, self.transfer_syntax, lambda: samples.photometric)
         kind = np.dtype("<u2" if samples.bits_allocated == 16 else "u1")
         shape = (samples.rows, samples.columns, samples.per_pixel)
-        values = np.frombuffer(flat, kind, math.prod(shape)).reshape(shape)
+        values = np.frombuffer(flat, kind).reshape(shape)
         return self._shown(values[:, :, 0] if samples.per_pixel == 1 else values)
 
     def _is_named(self, bitstream: bytes) -> bool:

@@ -176,6 +176,12 @@ def test_a_jpeg_of_unnamed_components_that_states_a_giant_size_is_not_decoded() 
         decoded(bytes(stream), JPEG_BASELINE, lambda: "RGB")
 
 
+def test_a_jpeg_of_unnamed_components_that_is_cut_off_is_told() -> None:
+    stream = unnamed(COLOURS)
+    with pytest.raises(Unavailable, match="damaged"):
+        decoded(bytes(stream[: len(stream) // 2]), JPEG_BASELINE, lambda: "RGB")
+
+
 def test_a_lossless_jpeg_of_fewer_pixels_than_it_states_ends_no_process() -> None:
     stream = bytearray(encoded(JPEG_LOSSLESS))
     place = stream.index(b"\xff\xc3") + 5

@@ -100,24 +100,23 @@ def decoded(bitstream: bytes, transfer_syntax: str, photometric: Callable[[], st
 def _jpeg(bitstream: bytes, photometric: Callable[[], str]) -> bytes:
     _check_size(bitstream)
     if states_rgb(bitstream) is None and photometric() == "RGB":
-        return _octets(_codec("jpeg8_decode")(bitstream, **_AS_THEY_ARE))
+        return _jpeg8(bitstream, 3)
     with Image.open(BytesIO(bitstream), formats=["JPEG"]) as image:
         return (image if image.mode == "L" else image.convert("RGB")).tobytes()
 
 
-_AS_THEY_ARE = {"colorspace": "RGB", "outcolorspace": "RGB"}
-"""Lets the decoder leave three components what they are."""
-
-
 def _lossless_jpeg(bitstream: bytes) -> bytes:
     _check_size(bitstream)
-    # The decoder takes other processes too, and fills in what is missing.
     if all(segment.marker != _LOSSLESS_FRAME for segment in jpeg_segments(bitstream)):
         raise ValueError("of another process")
-    if not bitstream.rstrip(b"\0").endswith(b"\xff\xd9"):
+    return _jpeg8(bitstream, stated_shape(bitstream)[2])
+
+
+def _jpeg8(bitstream: bytes, components: int) -> bytes:
+    """Decode a JPEG of any process; its components stay what they are."""
+    if not bitstream.rstrip(b"\0").endswith(b"\xff\xd9"):  # the decoder fills in what is missing
         raise ValueError("cut off")
-    *_, components = stated_shape(bitstream)
-    colours = _AS_THEY_ARE if components == 3 else {}
+    colours = {"colorspace": "RGB", "outcolorspace": "RGB"} if components == 3 else {}
     return _octets(_codec("jpeg8_decode")(bitstream, **colours))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from io import BytesIO
 
 import imagecodecs
@@ -187,6 +188,16 @@ def test_a_lossless_jpeg_of_fewer_pixels_than_it_states_ends_no_process() -> Non
     place = stream.index(b"\xff\xc3") + 5
     stream[place : place + 2] = (60_000).to_bytes(2)
     assert len(decoded(bytes(stream), JPEG_LOSSLESS, unasked)) % 60_000 == 0
+
+
+def test_damaged_bit_streams_of_high_throughput_end() -> None:
+    stream = encoded(HTJ2K)
+    for seed in range(200):
+        damaged = bytearray(stream)
+        for place, value in np.random.default_rng(seed).integers(0, 256, (4, 2)).tolist():
+            damaged[16 + place * 7 % (len(stream) - 16)] = value
+        with suppress(Unavailable):
+            decoded(bytes(damaged), HTJ2K, unasked)
 
 
 def test_a_small_bit_stream_of_many_components_is_not_decoded() -> None:

@@ -393,9 +393,10 @@ def found_json(found: Found, asked: SearchRequest, root: str) -> Json:
     further: Json = {}
     if found.header is not None:
         wanted = Dataset()
-        for element in found.header:
-            if element.tag in asked.include or asked.wants_all:
-                wanted.add(element)
+        # Others are not even read: there may be hundreds of thousands of items of frames.
+        there = found.header.keys()
+        for tag in there if asked.wants_all else there & asked.include:
+            wanted.add(found.header[tag])
         instance = (
             f"{root}/studies/{found.header.StudyInstanceUID}"
             f"/series/{found.header.SeriesInstanceUID}/instances/{found.header.SOPInstanceUID}"

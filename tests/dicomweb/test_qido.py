@@ -1,14 +1,19 @@
 """URL parameters become queries, matches become DICOM JSON."""
 
 import contextlib
+from io import BytesIO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom import Dataset, dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.filewriter import dcmwrite
 
 from gateway.core.errors import InvalidQuery
 from gateway.core.queries import AnyOf, Key, Query, QueryLevel, Range, Wildcard
-from gateway.dicomweb.qido import SearchRequest, parse_search
+from gateway.dicomweb.qido import SearchRequest, found_json, parse_search
+from gateway.services.query import Found
 
 
 def asked(*parameters: tuple[str, str], level: QueryLevel = QueryLevel.INSTANCE) -> SearchRequest:
@@ -98,3 +103,17 @@ def test_the_path_wins_over_a_contradicting_key() -> None:
 def test_any_parameters_end_in_an_answer(parameters: list[tuple[str, str]]) -> None:
     with contextlib.suppress(InvalidQuery):
         asked(*parameters)
+
+
+def test_of_a_header_only_what_is_asked_for_is_read(volume: bytes) -> None:
+    dataset = dcmread(BytesIO(volume), stop_before_pixels=True)
+    dataset.PerFrameFunctionalGroupsSequence = [Dataset()] * 3
+    stream = BytesIO()
+    dcmwrite(stream, dataset)
+    header = dcmread(BytesIO(stream.getvalue()))
+    uids = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+    match = Found({keyword: str(header[keyword].value) for keyword in uids}, header)
+    told = found_json(match, asked(("includefield", "OpticalPathSequence")), "http://here")
+    assert told["00480105"]["Value"]
+    assert "52009230" not in told
+    assert isinstance(header.get_item("PerFrameFunctionalGroupsSequence"), RawDataElement)

@@ -281,7 +281,7 @@ def _names(keyword: str, values: list[str]) -> list[Requirement]:
     groups = [value for value in values if "=" in value]
     if not groups:
         forms = [name_form(_storable(keyword, value)) for value in values]
-        return [Requirement(GROUPS, Among(tuple(forms)))]
+        return [Requirement(GROUPS, Among(tuple(filter(None, forms))))]
     if len(values) > 1:
         raise InvalidQuery(f"{keyword} has several names, and one of several groups.")
     forms = [name_form(_storable(keyword, group)) for group in groups[0].split("=")]
@@ -343,7 +343,8 @@ def _all(keyword: str, forms: Iterable[str | None]) -> tuple[str, ...]:
     for form in forms:
         if form is None:
             raise _impossible(keyword)
-        found.append(_storable(keyword, form))
+        if form:  # blanks alone are no value
+            found.append(_storable(keyword, form))
     return tuple(found)
 
 

@@ -272,7 +272,7 @@ class _Reader:
         for keyword in path.split(".")[:-1]:
             if vr_of(keyword) != "SQ":
                 raise InvalidQuery(f"{path}: {keyword} is no sequence.")
-        if not values or any(value in ("", "*") for value in values):
+        if not values or any(value.strip() in ("", "*") for value in values):
             return None
         if vr not in MATCHABLE:
             raise InvalidQuery(f"{path} is of VR {vr}, and cannot be searched for.")

@@ -25,6 +25,7 @@ def asked(*parameters: tuple[str, str], level: QueryLevel = QueryLevel.INSTANCE)
     ("parameters", "keys"),
     [
         ([("PatientID", "P1")], [Key("PatientID", AnyOf(("P1",)))]),
+        ([("PatientID", " ")], []),
         ([("00100020", "P1")], [Key("PatientID", AnyOf(("P1",)))]),
         ([("PatientName", "M?l*")], [Key("PatientName", Wildcard("M?l*"))]),
         ([("PatientName", "*")], []),

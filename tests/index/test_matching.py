@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import InvalidQuery
@@ -268,6 +268,8 @@ def rules(draw: st.DrawFn) -> tuple[str, Rule]:
 
 @pytest.mark.req("REQ-QIDO-08")
 @settings(max_examples=150)
+@example(("StudyDescription", AnyOf((" ",))))
+@example(("PatientName", AnyOf((" ", "^"))))
 @given(rule=rules())
 def test_databases_match_as_headers_do(many: SqlIndex, rule: tuple[str, Rule]) -> None:
     keyword, asked = rule

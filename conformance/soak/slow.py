@@ -69,7 +69,7 @@ def run(folder: Path, scale: float) -> str:
                 memory_kb = sum(_peak_kb(process) for process in _processes(server))
             told.append(f"{len(served)} of {clients} served, single frames {quick.told}")
             assert quick.p99_ms < _P99_MS[whole], quick.told
-        assert memory_kb < _MEMORY_KB
+        assert memory_kb < _MEMORY_KB, f"{memory_kb / 1000:.0f} MB"
         # Each worker keeps the frames of the instance that was asked for last open.
         _settled(lambda: _files(server) <= 4 and not _connections(port))
         if whole:  # idle threads stay for a while
